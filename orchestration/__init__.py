@@ -1,0 +1,1 @@
+"""Capstone: a multi-tenant, multi-region commerce data platform, orchestrated by Dagster."""

@@ -1,0 +1,1 @@
+"""Cells: which regions there are, how to reach their servers, and in whose name."""

@@ -1,0 +1,52 @@
+"""The regions of the service. A cell is one region's database and Redis; all cells are identical in shape."""
+
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+Cell = Literal["na", "eu", "apac"]
+Cluster = Literal["control", "na", "eu", "apac"]
+
+CELLS: tuple[Cell, ...] = get_args(Cell)
+CLUSTERS: tuple[Cluster, ...] = get_args(Cluster)
+
+
+class UnknownCellError(ValueError):
+    """A name that is not a cell was given; there is no default region, ever."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"unknown cell {name!r}: one of {', '.join(CELLS)} (lower case) is needed")
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region.
+
+    Attributes:
+        cell: the cell that serves it.
+        name: for people.
+        residency: the cells in which a person of this region may live.
+        share: this region's part of synthetic tenants and events; the shares add up to 1.
+    """
+
+    cell: Cell
+    name: str
+    residency: tuple[Cell, ...]
+    share: float
+
+
+REGIONS: dict[Cell, Region] = {
+    "na": Region("na", "North America", CELLS, 0.5),
+    "eu": Region("eu", "European Union", ("eu",), 0.3),
+    "apac": Region("apac", "Asia-Pacific", CELLS, 0.2),
+}
+
+
+def parse_cell(name: str) -> Cell:
+    """Return ``name`` as a cell.
+
+    Raises:
+        UnknownCellError: for anything but an exact cell name; an unknown region is never guessed.
+    """
+    if name not in CELLS:
+        raise UnknownCellError(name)
+    return cast(Cell, name)

@@ -1,0 +1,44 @@
+"""Routing to a cell: the one place where a connection to a region's database is opened."""
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from orchestration.cells import endpoints
+from orchestration.cells.endpoints import Role
+from orchestration.cells.regions import Cluster
+from orchestration.settings import Settings, get_settings
+
+
+class CellUnavailableError(RuntimeError):
+    """A cell's database cannot be reached; the message names the cell and the way out, never the password."""
+
+
+def connect(
+    cluster: Cluster,
+    role: Role,
+    *,
+    database: str | None = None,
+    autocommit: bool = False,
+    application_name: str = "capstone",
+    settings: Settings | None = None,
+) -> psycopg.Connection[TupleRow]:
+    """Open a connection to ``cluster`` as ``role``.
+
+    Raises:
+        CellUnavailableError: the server does not answer or refuses the login.
+    """
+    settings = settings or get_settings()
+    try:
+        return psycopg.connect(
+            endpoints.dsn(cluster, role, database=database, settings=settings),
+            autocommit=autocommit,
+            connect_timeout=settings.connect_timeout_seconds,
+            application_name=application_name,
+        )
+    except psycopg.OperationalError as error:
+        where = endpoints.postgres(cluster, settings)
+        way_out = f"check CAPSTONE_DSN_{cluster.upper()}" if where.external else "start it with `capstone up`"
+        reason = str(error).strip().splitlines()[-1]
+        raise CellUnavailableError(
+            f"{cluster!r} at {where.host}:{where.port} cannot be used as {role}: {reason}; {way_out}"
+        ) from None
