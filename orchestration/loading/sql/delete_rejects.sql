@@ -1,0 +1,2 @@
+delete from platform.load_rejects
+where load_id = %(load_id)s;

@@ -1,0 +1,3 @@
+create temporary table staging on commit drop as
+select {columns} from {table}
+with no data;
