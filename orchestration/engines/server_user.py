@@ -1,0 +1,127 @@
+"""In whose name the servers run: never root, whoever installs them."""
+
+import grp
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.engines.errors import EngineError, HomeError
+from orchestration.settings import Settings
+
+
+@dataclass(frozen=True)
+class ServerUser:
+    """The OS user of the local servers.
+
+    Attributes:
+        name: login name.
+        uid: user id.
+        gid: id of the primary group, the only one a server keeps.
+        drops: whether this process is root and has to change into that user.
+    """
+
+    name: str
+    uid: int
+    gid: int
+    drops: bool
+
+    @property
+    def owner(self) -> tuple[int, int] | None:
+        """Return (uid, gid) for files that root hands over, None when they are the user's already."""
+        return (self.uid, self.gid) if self.drops else None
+
+    def run(self, argv: Sequence[str | Path], *, cwd: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+        """Run a command as this user and return its result, with standard error in ``stdout``; never raises for it.
+
+        The environment is a new one: a server must inherit neither PGDATA or PGPORT nor a DSN's password.
+
+        Raises:
+            subprocess.TimeoutExpired: after ``timeout`` seconds.
+        """
+        return subprocess.run(
+            [os.fspath(part) for part in argv],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=cwd,
+            timeout=timeout,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            umask=0o077,
+            user=self.uid if self.drops else None,
+            group=self.gid if self.drops else None,
+            extra_groups=[] if self.drops else None,
+        )
+
+
+def resolve(settings: Settings) -> ServerUser:
+    """Return the servers' user; as root, create ``CAPSTONE_OS_USER`` when it is missing.
+
+    Data that is already there decides: its owner goes on owning it, whoever types the command.
+
+    Raises:
+        HomeError: the data belong to somebody else, and this process is not root.
+        EngineError: the user cannot be created.
+    """
+    owner = _owner_of_data(settings.home)
+    if os.geteuid() != 0:
+        if owner is not None and owner != os.geteuid():
+            raise HomeError(
+                f"the data in {settings.home} belong to uid {owner}: run as root or as that user, or set CAPSTONE_HOME"
+            )
+        return ServerUser(_name(os.geteuid()), os.geteuid(), os.getegid(), drops=False)
+    if owner:
+        entry = pwd.getpwuid(owner)
+        return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid, drops=True)
+    entry = _ensure_user(settings.os_user)
+    if entry.pw_uid == 0:
+        raise EngineError("CAPSTONE_OS_USER is root: PostgreSQL refuses to run as root, name another user")
+    return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid, drops=True)
+
+
+def _owner_of_data(home: Path) -> int | None:
+    for data in [*home.glob("postgres/*/data"), *home.glob("redis/*/data")]:
+        return data.stat().st_uid
+    return None
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _ensure_user(name: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        pass
+    useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if useradd is None:
+        raise EngineError(f"OS user {name!r} does not exist and `useradd` is not installed: create the user")
+    try:
+        grp.getgrnam(name)
+        group = ["--gid", name]
+    except KeyError:
+        group = ["--user-group"]
+    result = subprocess.run(
+        [
+            useradd, "--system", *group, "--no-create-home", "--home-dir", "/nonexistent",
+            "--shell", "/usr/sbin/nologin", name,
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    try:
+        # Two first starts may race for the user: what counts is that it is there.
+        return pwd.getpwnam(name)
+    except KeyError:
+        raise EngineError(f"OS user {name!r} cannot be created: {result.stderr.strip()}") from None
