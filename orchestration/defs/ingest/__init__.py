@@ -1,0 +1,1 @@
+"""What brings rows into the cells: seeds, real imports, synthetic events and orders, the hourly rollup."""

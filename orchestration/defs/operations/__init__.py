@@ -1,0 +1,1 @@
+"""What keeps it running: refresh jobs, schedules, alerts and housekeeping."""

@@ -1,0 +1,1 @@
+"""Schema assets: one per domain and cell."""

@@ -1,0 +1,145 @@
+"""Filling the cells: what Dagster's own records say is missing, and one run per cell that brings it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from orchestration.cells.regions import CELLS, Cell
+from orchestration.lifecycle import runs
+from orchestration.lifecycle.dagster_home import LOCATION, REPOSITORY
+from orchestration.lifecycle.graphql import DagsterGraphQL
+from orchestration.lifecycle.runs import RunFailure, RunState
+from orchestration.loading.window import day_range
+
+_NODES = """
+query($job: PipelineSelector) {
+  assetNodes(pipeline: $job) {
+    assetKey { path }
+    isMaterializable
+    isPartitioned
+    assetMaterializations(limit: 1) { timestamp }
+    assetPartitionStatuses { __typename ... on TimePartitionStatuses { ranges { startKey endKey status } } }
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class DayRange:
+    """The days from ``first`` to ``last``, both included.
+
+    Raises:
+        EmptyPartitionRangeError: ``first`` lies after ``last``; Dagster would call a run over that a success.
+    """
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        day_range(self.first, self.last)
+
+    def __iter__(self) -> Iterator[date]:
+        return iter(day_range(self.first, self.last))
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The run tags that make Dagster build these days in one run."""
+        return {runs.RANGE_START_TAG: self.first.isoformat(), runs.RANGE_END_TAG: self.last.isoformat()}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What a cell lacks: the days to run over, and the assets that are missing something."""
+
+    days: DayRange
+    assets: tuple[str, ...]
+
+
+def refresh_job(cell: Cell) -> str:
+    """Return the name of the job that builds everything of a cell."""
+    return f"refresh_{cell}"
+
+
+def proof_job(cell: Cell) -> str:
+    """Return the name of the job that proves a cell's isolation and residency."""
+    return f"proof_{cell}"
+
+
+def missing_days(ranges: Sequence[Mapping[str, str]], days: DayRange) -> list[date]:
+    """Return the days that are not materialized; a failed or half-done day is missing."""
+    built: set[date] = set()
+    for found in ranges:
+        if found["status"] == "MATERIALIZED":
+            built.update(DayRange(date.fromisoformat(found["startKey"]), date.fromisoformat(found["endKey"])))
+    return [day for day in days if day not in built]
+
+
+def gap_of(nodes: Sequence[Mapping[str, Any]], days: DayRange) -> Gap | None:
+    """Return what the assets lack over ``days``, or None when nothing is missing.
+
+    The range to run is from the first missing day to the last; an unpartitioned asset that was never built needs all.
+    """
+    first, last = days.last, days.first
+    lacking = []
+    for node in nodes:
+        if not node["isMaterializable"]:
+            continue
+        if node["isPartitioned"]:
+            absent = missing_days(node["assetPartitionStatuses"].get("ranges", []), days)
+        else:
+            absent = [] if node["assetMaterializations"] else list(days)
+        if absent:
+            lacking.append("/".join(node["assetKey"]["path"]))
+            first, last = min(first, absent[0]), max(last, absent[-1])
+    return Gap(DayRange(first, last), tuple(sorted(lacking))) if lacking else None
+
+
+def find_gap(client: DagsterGraphQL, cell: Cell, days: DayRange) -> Gap | None:
+    """Ask Dagster what cell ``cell`` lacks over ``days``."""
+    job = {"pipelineName": refresh_job(cell), "repositoryName": REPOSITORY, "repositoryLocationName": LOCATION}
+    return gap_of(client.query(_NODES, job=job)["assetNodes"], days)
+
+
+@dataclass
+class Fill:
+    """The outcome of a fill: runs that ended, and why those that failed did."""
+
+    finished: list[RunState]
+    failures: list[RunFailure]
+
+
+def fill(
+    client: DagsterGraphQL,
+    days: DayRange,
+    *,
+    proof_needed: Callable[[Cell], bool],
+    on_progress: Callable[[Sequence[RunState]], None],
+    still_served: Callable[[], None],
+    cells: Sequence[Cell] = CELLS,
+) -> Fill:
+    """Build what is missing in each cell, then prove the cell, and wait for all of it.
+
+    A refresh that is already queued or running, left by an interrupted `up`, is followed rather than doubled.
+    The proof comes after the refresh: the marts' first creation changes the catalog, which closes the gate.
+    """
+    jobs = {refresh_job(cell): cell for cell in cells}
+    pending = {run.run_id for run in runs.unfinished(client) if run.job in jobs}
+    followed = {jobs[run.job] for run in runs.unfinished(client) if run.job in jobs}
+    outcome = Fill([], [])
+    for cell in cells:
+        if cell in followed:
+            continue
+        gap = find_gap(client, cell, days)
+        if gap:
+            pending.add(runs.launch(client, refresh_job(cell), tags={runs.CELL_TAG: cell, **gap.days.tags}))
+        elif proof_needed(cell):
+            pending.add(runs.launch(client, proof_job(cell), tags={runs.CELL_TAG: cell}))
+    for ended in runs.follow(client, pending, on_progress, still_served):
+        outcome.finished.append(ended)
+        if not ended.succeeded:
+            outcome.failures.append(runs.failure(client, ended.run_id))
+        elif ended.job in jobs and proof_needed(jobs[ended.job]):
+            cell = jobs[ended.job]
+            pending.add(runs.launch(client, proof_job(cell), tags={runs.CELL_TAG: cell}))
+    return outcome
