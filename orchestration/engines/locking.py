@@ -5,7 +5,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,7 +46,9 @@ def hold(home: Path, purpose: str) -> Iterator[None]:
         return
     try:
         record = {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(tz=UTC).isoformat(timespec="seconds")}
-        os.pwrite(descriptor, json.dumps(record).encode(), 0)
+        with suppress(OSError):
+            # A full disk: the lock holds without a name in it, and `capstone down` is a way out of just that.
+            os.pwrite(descriptor, json.dumps(record).encode(), 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:

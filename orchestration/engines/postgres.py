@@ -15,7 +15,7 @@ from orchestration.engines import home, server_process
 from orchestration.engines.atomic_file import sync_directory, write_atomically
 from orchestration.engines.binaries import PostgresBinaries
 from orchestration.engines.errors import DiskFullError, EngineError
-from orchestration.engines.postgres_configuration import HBA, configuration
+from orchestration.engines.postgres_configuration import HBA, LOCAL_CONFIGURATION, configuration
 from orchestration.engines.server_log import LogMark, explain
 from orchestration.engines.server_user import ServerUser
 from orchestration.settings import Settings
@@ -210,7 +210,12 @@ class PostgresServer:
             cluster_name=self._cluster_name,
             durable=self._durable,
         )
-        for path, content in ((self.directory / "postgresql.conf", text), (self.directory / "pg_hba.conf", HBA)):
+        wanted = {"postgresql.conf": text, "pg_hba.conf": HBA, "pg_ident.conf": "# No user maps.\n"}
+        local = self.directory / LOCAL_CONFIGURATION
+        if not local.exists():
+            wanted[LOCAL_CONFIGURATION] = "# Settings of your own, kept by every start.\n"
+        for name, content in wanted.items():
+            path = self.directory / name
             if not path.exists() or path.read_text() != content:
                 write_atomically(path, content, mode=0o644)
 
@@ -247,10 +252,12 @@ class PostgresServer:
                 lock.unlink()
                 continue
             # PostgreSQL itself clears a lock whose process is dead, and checks the shared memory as it does so. What
-            # it cannot know is that the process with this id is another one by now, after a reboot for instance.
-            if server_process.is_alive(pid):
-                lock.unlink()
-                report(f"{self}: cleared {lock.name}, its process {pid} is not this server any more")
+            # it cannot know is that the process with this id is another one by now, after a reboot for instance, or
+            # a zombie that nobody has collected yet.
+            if psutil.pid_exists(pid):
+                lock.unlink(missing_ok=True)
+                if server_process.is_alive(pid):
+                    report(f"{self}: cleared {lock.name}, its process {pid} is another one by now")
 
     def _end_orphans(self) -> None:
         """See to it that no backend outlives its postmaster: it would write beside the next one's."""

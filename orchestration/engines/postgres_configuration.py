@@ -99,6 +99,9 @@ CELL: dict[str, Value] = {
 # For test runs that throw their data away; a crash of the machine may corrupt it.
 NOT_DURABLE: dict[str, Value] = {"fsync": False, "synchronous_commit": "off", "full_page_writes": False}
 
+# Not touched once it is there; included last, so that it overrides.
+LOCAL_CONFIGURATION = "local.conf"
+
 HBA = """\
 # Nobody comes in without a password, whichever way; only the replicator may ask for physical replication.
 # TYPE  DATABASE     USER        ADDRESS       METHOD
@@ -122,7 +125,7 @@ def configuration(
 
     Args:
         cluster: decides between the control cluster's and a cell's settings.
-        directory: holds data/ and pg_hba.conf.
+        directory: holds data/, pg_hba.conf, pg_ident.conf and local.conf.
         port: of the loopback interface.
         sockets: directory of the Unix socket.
         logs: directory of the server's log.
@@ -132,6 +135,7 @@ def configuration(
     values: dict[str, Value] = {
         "data_directory": str(directory / "data"),
         "hba_file": str(directory / "pg_hba.conf"),
+        "ident_file": str(directory / "pg_ident.conf"),
         "port": port,
         "unix_socket_directories": str(sockets),
         "log_directory": str(logs),
@@ -141,9 +145,9 @@ def configuration(
         **({} if durable else NOT_DURABLE),
     }
     lines = [
-        "# Written at every start. Settings of your own go into local.conf beside this file, or ALTER SYSTEM.",
+        f"# Written at every start. Settings of your own go into {LOCAL_CONFIGURATION} beside this file.",
         *(f"{name} = {_literal(value)}" for name, value in values.items()),
-        f"include_if_exists = {_literal(str(directory / 'local.conf'))}",
+        f"include = {_literal(str(directory / LOCAL_CONFIGURATION))}",
     ]
     return "\n".join(lines) + "\n"
 

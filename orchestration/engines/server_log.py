@@ -1,5 +1,6 @@
 """What a server's own log says about why it did not start, in one sentence that names the way out."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from orchestration.engines.errors import DiskFullError, EngineError, MissingEngi
 
 # How much of the end of a log is searched for the reason, in bytes.
 TAIL_BYTES = 64 * 1024
+
+# With less than this free, in bytes, a failure is put down to the full disk.
+FULL_BYTES = 1024**2
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ def explain(what: str, lines: list[str], log: Path) -> EngineError:
         log: where to read more.
     """
     text = "\n".join(lines)
-    if "No space left on device" in text:
+    # A disk so full that the log could not be written either: then the log says nothing of it.
+    if "No space left on device" in text or shutil.disk_usage(log).free < FULL_BYTES:
         return DiskFullError(
             f"{what} did not start: the disk of {log} or of its data is full (No space left on device); "
             "free some space and run `capstone up` again"
