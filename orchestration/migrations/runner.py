@@ -1,0 +1,266 @@
+"""Applies migrations to a cell: one runner at a time, each file whole or not at all.
+
+The platform's files run as the cell's administrator, the others as ``migrator`` acting for ``owner``, so that objects
+belong to ``owner`` whoever applied them. Row security is set to *off* meanwhile, which does not switch it off: a
+statement that it would filter raises an error instead of changing no rows. A migration that has to change tenants'
+rows says ``reset role`` and does it as ``migrator``, which bypasses row security.
+
+On a managed server the administrator need not be a superuser, with these limits: granting BYPASSRLS and REPLICATION
+(platform/001) takes a superuser on PostgreSQL 15 and an administrator with those attributes on 16 and later; privileges
+on the server's own functions and on databases of the provider are left as they are.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+
+from orchestration.cells import credentials, routing
+from orchestration.cells.endpoints import Role
+from orchestration.cells.regions import Cell
+from orchestration.migrations import ledger
+from orchestration.migrations.files import DOMAINS, Domain, Edition, Migration, parse_domain, plan
+from orchestration.migrations.ledger import Applied
+from orchestration.migrations.statements import Statement, StatementError, split
+from orchestration.settings import Settings, get_settings
+
+# One lock per database: advisory locks are the database's own. The number only has to be nobody else's.
+LOCK_KEY = 0x6361707374  # "capst"
+
+# A migration of a filled table may take minutes; a runner that hangs should be noticed before a night is over.
+LOCK_WAIT_SECONDS = 600
+_LOCK_POLL_SECONDS = 0.2
+
+# DDL that waits for a lock makes every later reader wait behind it; better to fail and be run again.
+LOCK_TIMEOUT = "30s"
+
+Report = Callable[[str], None]
+Connection = psycopg.Connection[TupleRow]
+
+
+class MigrationError(RuntimeError):
+    """A migration was not applied; the message names file, line and statement, and what PostgreSQL said."""
+
+
+def _silent(_: str) -> None:
+    """Report to nobody."""
+
+
+def edition(connection: Connection) -> Edition:
+    """Return the TimescaleDB edition of this database, known once the extension is installed in it.
+
+    Raises:
+        MigrationError: TimescaleDB is not installed.
+    """
+    row = connection.execute("select current_setting('timescaledb.license', true)").fetchone()
+    license_name = row[0] if row else None
+    if license_name is None:
+        raise MigrationError(
+            f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}: TimescaleDB is not installed: "
+            "apply domain 'platform' first"
+        )
+    return "community" if license_name == "timescale" else "apache"
+
+
+@contextmanager
+def _lock(connection: Connection, cell: Cell, report: Report) -> Iterator[None]:
+    # Asked again and again instead of waited for: a session that waits holds a snapshot, for which CREATE INDEX
+    # CONCURRENTLY of the runner that holds the lock would wait in turn, until PostgreSQL ends one of the two.
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    told = False
+    while True:
+        row = connection.execute("select pg_try_advisory_lock(%s)", (LOCK_KEY,)).fetchone()
+        if row is not None and row[0]:
+            break
+        if not told:
+            report(f"{cell}: another run applies migrations, waiting for it")
+            told = True
+        if time.monotonic() > deadline:
+            raise MigrationError(
+                f"cell {cell!r}: another run has been applying migrations for {LOCK_WAIT_SECONDS} s; nothing was "
+                "applied by this one. Look for it in pg_stat_activity, or wait and try again"
+            )
+        time.sleep(_LOCK_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        # Where the connection is lost, so is the lock.
+        if not connection.closed:
+            connection.execute("select pg_advisory_unlock(%s)", (LOCK_KEY,))
+
+
+def _failure(migration: Migration, statement: Statement, number: int, error: psycopg.Error) -> MigrationError:
+    line = statement.line
+    where = f"statement {number}"
+    position = error.diag.statement_position
+    if position is not None:
+        before = statement.text[: int(position) - 1]
+        line += before.count("\n")
+        where += f", character {len(before) - (before.rfind(chr(10)) + 1) + 1} of the line"
+    # The detail may quote rows; it stays in the server's log.
+    message = error.diag.message_primary or str(error).strip().splitlines()[0]
+    hint = f" (hint: {error.diag.message_hint})" if error.diag.message_hint else ""
+    context = f"; in {error.diag.context.splitlines()[0]}" if error.diag.context else ""
+    outcome = (
+        "nothing of this file was kept"
+        if migration.transactional
+        else "what it did before stays; it is idempotent, so mend it and run it again"
+    )
+    return MigrationError(f"sql/{migration}:{line} ({where}): {message}{hint}{context}; {outcome}")
+
+
+def _statements(migration: Migration) -> list[Statement]:
+    try:
+        statements = split(migration.text)
+    except StatementError as error:
+        raise MigrationError(f"sql/{migration}: {error}; nothing of this file was applied") from None
+    for statement in statements:
+        if statement.controls_transaction:
+            raise MigrationError(
+                f"sql/{migration}:{statement.line}: {statement.first_word.upper()} is not for a migration to say: "
+                "each file is one transaction, or begins with the line -- no-transaction"
+            )
+    return statements
+
+
+def _run_statements(connection: Connection, migration: Migration, statements: Sequence[Statement]) -> None:
+    for number, statement in enumerate(statements, start=1):
+        try:
+            # Without parameters a statement is sent as it is: per cent signs in it are not placeholders.
+            connection.execute(statement.text.encode())
+        except psycopg.Error as error:
+            raise _failure(migration, statement, number, error) from None
+
+
+def _apply_file(connection: Connection, migration: Migration, *, as_owner: bool) -> None:
+    statements = _statements(migration)
+    started = time.monotonic()
+    role = "owner" if as_owner else "none"
+    if migration.transactional:
+        with connection.transaction():
+            connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
+            connection.execute("set local row_security = off")
+            connection.execute("select set_config('role', %s, true)", (role,))
+            _run_statements(connection, migration, statements)
+            connection.execute("reset role")
+            ledger.write(connection, migration, int((time.monotonic() - started) * 1000))
+        return
+    connection.execute("select set_config('role', %s, false)", (role,))
+    try:
+        _run_statements(connection, migration, statements)
+    finally:
+        if not connection.closed and connection.info.transaction_status == TransactionStatus.IDLE:
+            connection.execute("reset role")
+    # Killed between the two, the file runs again: that is why it must be idempotent.
+    ledger.write(connection, migration, int((time.monotonic() - started) * 1000))
+
+
+def _check_order(connection: Connection, domain: Domain, found: Edition | None) -> None:
+    for earlier in DOMAINS[: DOMAINS.index(domain)]:
+        left = ledger.remaining(plan(earlier), ledger.read(connection, earlier), found)
+        if left:
+            raise MigrationError(
+                f"domain {domain!r} rests on {earlier!r}, where {len(left)} migrations are still to be applied: "
+                f"apply {earlier!r} first"
+            )
+
+
+def _apply_files(connection: Connection, cell: Cell, domain: Domain, report: Report) -> list[Applied]:
+    # The platform's files install TimescaleDB and are the same for both editions.
+    found: Edition | None = None if domain == "platform" else edition(connection)
+    _check_order(connection, domain, found)
+    if not ledger.remaining(plan(domain), ledger.read(connection, domain), found):
+        return []
+    with _lock(connection, cell, report):
+        # Read again: the run that had the lock may have done it all.
+        left = ledger.remaining(plan(domain), ledger.read(connection, domain), found)
+        for number, migration in enumerate(left, start=1):
+            report(f"{cell}: {migration} ({number} of {len(left)})")
+            _apply_file(connection, migration, as_owner=domain != "platform")
+        names = {migration.name for migration in left}
+        return [entry for entry in ledger.read(connection, domain) if entry.name in names]
+
+
+def _record_cell(connection: Connection, cell: Cell) -> None:
+    connection.execute("insert into platform.cell (cell) values (%s) on conflict do nothing", (cell,))
+    row = connection.execute("select cell from platform.cell").fetchone()
+    recorded = row[0] if row else None
+    if recorded != cell:
+        raise MigrationError(
+            f"this database is cell {recorded!r}, not {cell!r}: check CAPSTONE_DSN_{cell.upper()}; nothing was applied"
+        )
+
+
+def _apply_platform(cell: Cell, settings: Settings, report: Report) -> list[Applied]:
+    with routing.connect(
+        cell, "superuser", autocommit=True, application_name="capstone migrations", settings=settings
+    ) as connection:
+        if ledger.exists(connection) and _has_cell(connection):
+            _record_cell(connection, cell)
+        else:
+            with _lock(connection, cell, report), connection.transaction():
+                ledger.create(connection)
+        applied = _apply_files(connection, cell, "platform", report)
+        with _lock(connection, cell, report):
+            _record_cell(connection, cell)
+            connection.execute("call platform.close_public_functions()")
+            for role in credentials.set_role_passwords(connection, settings):
+                report(f"{cell}: password of role {role} set")
+        return applied
+
+
+def _has_cell(connection: Connection) -> bool:
+    row = connection.execute("select to_regclass('platform.cell') is not null").fetchone()
+    return row is not None and bool(row[0])
+
+
+def apply_domain(
+    cell: Cell, domain: str, *, settings: Settings | None = None, report: Report = _silent
+) -> list[Applied]:
+    """Apply what is still to be applied of ``domain`` to ``cell``; returns that, in order, and nothing when done.
+
+    The domain platform also records the cell's name, sets the roles' passwords and closes public functions.
+
+    Raises:
+        MigrationFileError: the files cannot be applied as they are.
+        LedgerError: an applied file was edited or is missing.
+        MigrationError: a migration failed, another run holds the lock, or the database is another cell's.
+        CellUnavailableError: the cell does not answer.
+    """
+    settings = settings or get_settings()
+    checked = parse_domain(domain)
+    if checked == "platform":
+        return _apply_platform(cell, settings, report)
+    with routing.connect(
+        cell, "migrator", autocommit=True, application_name="capstone migrations", settings=settings
+    ) as connection:
+        return _apply_files(connection, cell, checked, report)
+
+
+def apply_all(cell: Cell, *, settings: Settings | None = None, report: Report = _silent) -> list[Applied]:
+    """Apply every domain to ``cell``, in order; see :func:`apply_domain`."""
+    return [applied for domain in DOMAINS for applied in apply_domain(cell, domain, settings=settings, report=report)]
+
+
+def pending(cell: Cell, *, settings: Settings | None = None) -> list[Migration]:
+    """Return what is still to be applied to ``cell``, in order, without applying it.
+
+    Of a database without TimescaleDB the edition is not known yet; the Apache variants stand for both.
+
+    Raises:
+        LedgerError: an applied file was edited or is missing.
+    """
+    settings = settings or get_settings()
+    # The administrator, since before the first migration there is no other role.
+    role: Role = "superuser"
+    with routing.connect(cell, role, autocommit=True, settings=settings) as connection:
+        row = connection.execute("select exists (select from pg_extension where extname = 'timescaledb')").fetchone()
+        found: Edition = edition(connection) if row is not None and row[0] else "apache"
+        return [
+            migration
+            for domain in DOMAINS
+            for migration in ledger.remaining(plan(domain), ledger.read(connection, domain), found)
+        ]

@@ -1,0 +1,243 @@
+set local role owner;
+
+-- What isolation and residency rest on, one line per fact, without oids, file nodes or dates: a table that dbt
+-- rebuilds with the same columns, grants and policies gives the same lines. Columns are numbered among those that
+-- live. Constraints, policies' and triggers' expressions are text; index names are left out, for dbt dates them.
+-- Chunks appear only where they differ from their hypertable, so a new chunk changes nothing and a grant on one does.
+create function platform.catalog_facts() returns table (fact text)
+language sql stable
+set search_path = pg_catalog
+as $$
+    with schemas as materialized (
+        select n.oid, n.nspname, n.nspowner, n.nspacl
+        from pg_namespace as n
+        where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+            and n.nspname !~ '^_timescaledb_(catalog|cache|config|debug|functions)$'
+            and n.nspname not in ('timescaledb_information', 'timescaledb_experimental')
+    ),
+
+    chunks as materialized (
+        -- relowner and not a join on the hypertable's oid alone: compressed hypertables are internal relations.
+        select
+            c.oid as relid,
+            h.schema_name || '.' || regexp_replace(h.table_name, '\d+', 'N') as hypertable,
+            c.relowner, c.relacl, c.relrowsecurity, c.relforcerowsecurity, c.relnamespace,
+            p.relowner as parent_owner, p.relacl as parent_acl, h.associated_schema_name, p.oid as parent_oid
+        from _timescaledb_catalog.chunk as k
+        inner join _timescaledb_catalog.hypertable as h on k.hypertable_id = h.id
+        inner join pg_namespace as kn on k.schema_name = kn.nspname
+        inner join pg_class as c on c.relnamespace = kn.oid and c.relname = k.table_name
+        inner join pg_namespace as hn on h.schema_name = hn.nspname
+        inner join pg_class as p on p.relnamespace = hn.oid and p.relname = h.table_name
+        where not k.dropped
+    ),
+
+    -- TimescaleDB numbers its internal relations; the number says nothing.
+    relations as materialized (
+        select
+            c.*,
+            s.nspname,
+            s.nspname || '.' || case
+                when s.nspname = '_timescaledb_internal' then regexp_replace(c.relname, '\d+', 'N')
+                else c.relname
+            end as name
+        from pg_class as c
+        inner join schemas as s on c.relnamespace = s.oid
+        where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+            and not exists (select from chunks where chunks.relid = c.oid)
+            and not exists (
+                select from pg_depend as d
+                where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+            )
+    ),
+
+    facts as (
+        select concat_ws(' ', 'database', d.datname, d.datdba::regrole, coalesce(d.datacl, acldefault('d', d.datdba))) as fact
+        from pg_database as d
+        where d.datname = current_database()
+
+        union all
+        select concat_ws(' ', 'schema', s.nspname, s.nspowner::regrole, s.nspacl)
+        from schemas as s
+
+        union all
+        select concat_ws(
+            ' ', 'relation', r.name, r.relkind, r.relpersistence, r.relowner::regrole, r.relrowsecurity,
+            r.relforcerowsecurity, r.reloptions,
+            -- A table nobody was granted anything on and one whose owner was granted all are the same table.
+            (select string_agg(a::text, ',' order by a::text)
+             from unnest(coalesce(r.relacl, acldefault(case r.relkind when 'S' then 's'::"char" else 'r'::"char" end, r.relowner))) as a)
+        )
+        from relations as r
+
+        union all
+        select concat_ws(
+            ' ', 'column', r.name,
+            row_number() over (partition by a.attrelid order by a.attnum), a.attname,
+            format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
+            pg_get_expr(d.adbin, d.adrelid), a.attacl
+        )
+        from relations as r
+        inner join pg_attribute as a on r.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
+        left join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum
+        where r.relkind <> 'S'
+
+        union all
+        select concat_ws(' ', 'constraint', r.name, k.contype, k.convalidated, pg_get_constraintdef(k.oid))
+        from relations as r
+        inner join pg_constraint as k on r.oid = k.conrelid
+
+        union all
+        select concat_ws(' ', 'inherits', r.name, i.inhparent::regclass)
+        from relations as r
+        inner join pg_inherits as i on r.oid = i.inhrelid
+
+        union all
+        select concat_ws(
+            ' ', 'policy', r.name, p.polname, p.polcmd, p.polpermissive,
+            (select string_agg(case x when 0 then 'public' else x::regrole::text end, ',' order by x::regrole::text)
+             from unnest(p.polroles) as x),
+            'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid)
+        )
+        from relations as r
+        inner join pg_policy as p on r.oid = p.polrelid
+
+        union all
+        select concat_ws(' ', 'trigger', r.name, t.tgenabled, pg_get_triggerdef(t.oid))
+        from relations as r
+        inner join pg_trigger as t on r.oid = t.tgrelid and not t.tgisinternal
+        -- The trigger by which TimescaleDB notes invalidations carries a number of its own.
+        where t.tgname <> 'ts_cagg_invalidation_trigger'
+
+        union all
+        select concat_ws(' ', 'rule', r.name, u.ev_enabled, pg_get_ruledef(u.oid))
+        from relations as r
+        inner join pg_rewrite as u on r.oid = u.ev_class
+        where r.nspname <> '_timescaledb_internal'
+
+        union all
+        select distinct concat_ws(
+            ' ', 'chunk', k.hypertable, n.nspname, k.relowner::regrole, k.relrowsecurity, k.relforcerowsecurity, k.relacl
+        )
+        from chunks as k
+        inner join pg_namespace as n on k.relnamespace = n.oid
+        where k.relowner <> k.parent_owner
+            or k.relacl is distinct from k.parent_acl
+            or k.relrowsecurity or k.relforcerowsecurity
+            or n.nspname <> k.associated_schema_name
+
+        union all
+        select distinct concat_ws(' ', 'chunk column', k.hypertable, a.attname, a.attacl)
+        from chunks as k
+        inner join pg_attribute as a on k.relid = a.attrelid and a.attnum > 0 and not a.attisdropped
+        where a.attacl is not null
+            and not exists (
+                select from pg_attribute as pa
+                where pa.attrelid = k.parent_oid and pa.attname = a.attname and pa.attacl = a.attacl
+            )
+
+        union all
+        select concat_ws(
+            ' ', 'function', p.oid::regprocedure, p.prokind, p.prorettype::regtype, p.proowner::regrole,
+            (select lanname from pg_language where oid = p.prolang), p.prosecdef, p.proleakproof, p.provolatile,
+            p.proconfig, coalesce(p.proacl, acldefault('f', p.proowner)),
+            md5(coalesce(p.prosrc, '') || coalesce(pg_get_function_sqlbody(p.oid), ''))
+        )
+        from pg_proc as p
+        inner join schemas as s on p.pronamespace = s.oid
+        where not exists (
+            select from pg_depend as d
+            where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+        )
+
+        union all
+        -- Of the server's and the extensions' functions only who may execute them: an update may open them to PUBLIC.
+        select concat_ws(' ', 'execute', p.oid::regprocedure, p.proacl)
+        from pg_proc as p
+        where p.proacl is not null
+            and (
+                p.pronamespace = 'pg_catalog'::regnamespace
+                or exists (
+                    select from pg_depend as d
+                    where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+                )
+            )
+
+        union all
+        select concat_ws(' ', 'extension', e.extname, e.extversion, e.extnamespace::regnamespace)
+        from pg_extension as e
+
+        union all
+        select concat_ws(
+            ' ', 'role', r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin,
+            r.rolreplication, r.rolbypassrls
+        )
+        from pg_roles as r
+        where r.rolname !~ '^pg_'
+
+        union all
+        select concat_ws(' ', 'member', m.member::regrole, 'of', m.roleid::regrole, m.admin_option)
+        from pg_auth_members as m
+        inner join pg_roles as r on m.member = r.oid
+        where r.rolname !~ '^pg_'
+
+        union all
+        select concat_ws(' ', 'setting', case x.setrole when 0 then 'all' else x.setrole::regrole::text end, x.setconfig)
+        from pg_db_role_setting as x
+        where x.setdatabase = 0 or x.setdatabase = (select oid from pg_database where datname = current_database())
+
+        union all
+        select concat_ws(' ', 'default', d.defaclrole::regrole, nullif(d.defaclnamespace, 0)::regnamespace, d.defaclobjtype, d.defaclacl)
+        from pg_default_acl as d
+
+        union all
+        select concat_ws(
+            ' ', 'publication', p.pubname, p.pubowner::regrole, p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete,
+            p.pubtruncate, p.pubviaroot
+        )
+        from pg_publication as p
+
+        union all
+        -- The view resolves tables published by their schema or all at once, not only those named.
+        select concat_ws(' ', 'published', t.pubname, t.schemaname, t.tablename, t.attnames, t.rowfilter)
+        from pg_publication_tables as t
+        inner join pg_publication as p on t.pubname = p.pubname
+        where not (p.puballtables and t.schemaname ~ '^(_timescaledb_|analytics_chunks$)')
+
+        union all
+        select concat_ws(' ', 'subscription', s.subname, s.subowner::regrole, s.subenabled, s.subpublications)
+        from pg_subscription as s
+        where s.subdbid = (select oid from pg_database where datname = current_database())
+
+        union all
+        select concat_ws(' ', 'event trigger', e.evtname, e.evtevent, e.evtenabled, e.evtfoid::regproc)
+        from pg_event_trigger as e
+
+        union all
+        select concat_ws(' ', 'foreign server', f.srvname, f.srvowner::regrole, f.srvacl)
+        from pg_foreign_server as f
+
+        union all
+        select concat_ws(' ', 'language', l.lanname, l.lanpltrusted, l.lanacl)
+        from pg_language as l
+    )
+
+    select f.fact from facts as f
+$$;
+
+comment on function platform.catalog_facts() is
+'The facts whose digest is the catalog''s watermark: what to compare when it has changed and one asks why';
+
+create function platform.catalog_digest() returns text
+language sql stable
+set search_path = pg_catalog
+as $$
+    select encode(sha256(convert_to(string_agg(f.fact, e'\n' order by f.fact collate "C"), 'UTF8')), 'hex')
+    from platform.catalog_facts() as f
+$$;
+
+comment on function platform.catalog_digest() is
+'Watermark of the catalog: equal as long as nothing that isolation or residency rests on has changed';
+
+grant execute on function platform.catalog_facts(), platform.catalog_digest()
+to migrator, loader, transformer, auditor;
