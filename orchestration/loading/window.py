@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import cast, get_args
 
@@ -170,4 +171,4 @@ def share_out(total: int, shares: Sequence[float]) -> list[int]:
         running += share
         edges.append(round(total * running))
     edges[-1] = total
-    return [after - before for before, after in zip(edges, edges[1:], strict=False)]
+    return [after - before for before, after in pairwise(edges)]
