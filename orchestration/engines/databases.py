@@ -4,6 +4,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from orchestration.cells.credentials import set_password
 from orchestration.cells.endpoints import CONTROL_DATABASES
 from orchestration.cells.regions import Cluster
 from orchestration.engines.errors import EngineError
@@ -51,12 +52,6 @@ def close_to_public(connection: Connection, databases: tuple[str, ...] | None = 
             connection.execute(sql.SQL("revoke connect on database {} from public").format(sql.Identifier(database)))
 
 
-def scram_verifier(connection: Connection, login: str, password: str) -> str:
-    """Return what the server keeps instead of ``password``: made here, it is never sent in the clear or logged."""
-    verifier = connection.pgconn.encrypt_password(password.encode(), login.encode(), b"scram-sha-256")
-    return verifier.decode()
-
-
 def _ensure_database(connection: Connection, name: str) -> None:
     if connection.execute("select from pg_database where datname = %s", [name]).rowcount:
         return
@@ -66,32 +61,14 @@ def _ensure_database(connection: Connection, name: str) -> None:
 
 
 def _ensure_dagster_login(connection: Connection, password: str) -> None:
-    there = connection.execute("select from pg_roles where rolname = %s", [DAGSTER]).rowcount
-    if there and _can_log_in(connection, password):
-        return
-    statement = sql.SQL("{} role {} login connection limit {} password {}").format(
-        sql.SQL("alter" if there else "create"),
-        sql.Identifier(DAGSTER),
-        sql.Literal(DAGSTER_CONNECTIONS),
-        sql.Literal(scram_verifier(connection, DAGSTER, password)),
-    )
-    connection.execute(statement)
-    if connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone() != (True,):
-        # An administrator who is not a superuser can create a database only for a role that he is a member of.
-        connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(DAGSTER)))
-
-
-def _can_log_in(connection: Connection, password: str) -> bool:
-    """Tell whether the login ``dagster`` has this password: an external cluster may have had another platform's."""
-    info = connection.info
-    database = DAGSTER if _exists(connection, DAGSTER) else info.dbname
-    parameters = {**info.get_parameters(), "user": DAGSTER, "dbname": database}
-    try:
-        psycopg.connect(**parameters, password=password).close()  # type: ignore[arg-type]
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def _exists(connection: Connection, database: str) -> bool:
-    return bool(connection.execute("select from pg_database where datname = %s", [database]).rowcount)
+    if not connection.execute("select from pg_roles where rolname = %s", [DAGSTER]).rowcount:
+        # Without a password nobody can log in as it: a start that ends here is continued by the next.
+        connection.execute(
+            sql.SQL("create role {} login connection limit {}").format(
+                sql.Identifier(DAGSTER), sql.Literal(DAGSTER_CONNECTIONS)
+            )
+        )
+        if connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone() != (True,):
+            # An administrator who is not a superuser can create a database only for a role that he is a member of.
+            connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(DAGSTER)))
+    set_password(connection, DAGSTER, password)
