@@ -13,6 +13,7 @@ on the server's own functions and on databases of the provider are left as they 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -22,7 +23,7 @@ from orchestration.cells import credentials, routing
 from orchestration.cells.endpoints import Role
 from orchestration.cells.regions import Cell
 from orchestration.migrations import ledger
-from orchestration.migrations.files import DOMAINS, Domain, Edition, Migration, parse_domain, plan
+from orchestration.migrations.files import DOMAINS, SQL_ROOT, Domain, Edition, Migration, parse_domain, plan
 from orchestration.migrations.ledger import Applied
 from orchestration.migrations.statements import Statement, StatementError, split
 from orchestration.settings import Settings, get_settings
@@ -147,6 +148,8 @@ def _apply_file(connection: Connection, migration: Migration, *, as_owner: bool)
             _run_statements(connection, migration, statements)
             connection.execute("reset role")
             ledger.write(connection, migration, int((time.monotonic() - started) * 1000))
+        # What a file set for the session is not the next file's business.
+        connection.execute("reset all")
         return
     connection.execute("select set_config('role', %s, false)", (role,))
     try:
@@ -154,13 +157,14 @@ def _apply_file(connection: Connection, migration: Migration, *, as_owner: bool)
     finally:
         if not connection.closed and connection.info.transaction_status == TransactionStatus.IDLE:
             connection.execute("reset role")
+            connection.execute("reset all")
     # Killed between the two, the file runs again: that is why it must be idempotent.
     ledger.write(connection, migration, int((time.monotonic() - started) * 1000))
 
 
-def _check_order(connection: Connection, domain: Domain, found: Edition | None) -> None:
+def _check_order(connection: Connection, domain: Domain, found: Edition | None, root: Path) -> None:
     for earlier in DOMAINS[: DOMAINS.index(domain)]:
-        left = ledger.remaining(plan(earlier), ledger.read(connection, earlier), found)
+        left = ledger.remaining(plan(earlier, root=root), ledger.read(connection, earlier), found)
         if left:
             raise MigrationError(
                 f"domain {domain!r} rests on {earlier!r}, where {len(left)} migrations are still to be applied: "
@@ -168,15 +172,15 @@ def _check_order(connection: Connection, domain: Domain, found: Edition | None) 
             )
 
 
-def _apply_files(connection: Connection, cell: Cell, domain: Domain, report: Report) -> list[Applied]:
+def _apply_files(connection: Connection, cell: Cell, domain: Domain, report: Report, root: Path) -> list[Applied]:
     # The platform's files install TimescaleDB and are the same for both editions.
     found: Edition | None = None if domain == "platform" else edition(connection)
-    _check_order(connection, domain, found)
-    if not ledger.remaining(plan(domain), ledger.read(connection, domain), found):
+    _check_order(connection, domain, found, root)
+    if not ledger.remaining(plan(domain, root=root), ledger.read(connection, domain), found):
         return []
     with _lock(connection, cell, report):
         # Read again: the run that had the lock may have done it all.
-        left = ledger.remaining(plan(domain), ledger.read(connection, domain), found)
+        left = ledger.remaining(plan(domain, root=root), ledger.read(connection, domain), found)
         for number, migration in enumerate(left, start=1):
             report(f"{cell}: {migration} ({number} of {len(left)})")
             _apply_file(connection, migration, as_owner=domain != "platform")
@@ -194,7 +198,7 @@ def _record_cell(connection: Connection, cell: Cell) -> None:
         )
 
 
-def _apply_platform(cell: Cell, settings: Settings, report: Report) -> list[Applied]:
+def _apply_platform(cell: Cell, settings: Settings, report: Report, root: Path) -> list[Applied]:
     with routing.connect(
         cell, "superuser", autocommit=True, application_name="capstone migrations", settings=settings
     ) as connection:
@@ -203,7 +207,7 @@ def _apply_platform(cell: Cell, settings: Settings, report: Report) -> list[Appl
         else:
             with _lock(connection, cell, report), connection.transaction():
                 ledger.create(connection)
-        applied = _apply_files(connection, cell, "platform", report)
+        applied = _apply_files(connection, cell, "platform", report, root)
         with _lock(connection, cell, report):
             _record_cell(connection, cell)
             connection.execute("call platform.close_public_functions()")
@@ -218,7 +222,7 @@ def _has_cell(connection: Connection) -> bool:
 
 
 def apply_domain(
-    cell: Cell, domain: str, *, settings: Settings | None = None, report: Report = _silent
+    cell: Cell, domain: str, *, settings: Settings | None = None, report: Report = _silent, root: Path = SQL_ROOT
 ) -> list[Applied]:
     """Apply what is still to be applied of ``domain`` to ``cell``; returns that, in order, and nothing when done.
 
@@ -233,19 +237,25 @@ def apply_domain(
     settings = settings or get_settings()
     checked = parse_domain(domain)
     if checked == "platform":
-        return _apply_platform(cell, settings, report)
+        return _apply_platform(cell, settings, report, root)
     with routing.connect(
         cell, "migrator", autocommit=True, application_name="capstone migrations", settings=settings
     ) as connection:
-        return _apply_files(connection, cell, checked, report)
+        return _apply_files(connection, cell, checked, report, root)
 
 
-def apply_all(cell: Cell, *, settings: Settings | None = None, report: Report = _silent) -> list[Applied]:
+def apply_all(
+    cell: Cell, *, settings: Settings | None = None, report: Report = _silent, root: Path = SQL_ROOT
+) -> list[Applied]:
     """Apply every domain to ``cell``, in order; see :func:`apply_domain`."""
-    return [applied for domain in DOMAINS for applied in apply_domain(cell, domain, settings=settings, report=report)]
+    return [
+        applied
+        for domain in DOMAINS
+        for applied in apply_domain(cell, domain, settings=settings, report=report, root=root)
+    ]
 
 
-def pending(cell: Cell, *, settings: Settings | None = None) -> list[Migration]:
+def pending(cell: Cell, *, settings: Settings | None = None, root: Path = SQL_ROOT) -> list[Migration]:
     """Return what is still to be applied to ``cell``, in order, without applying it.
 
     Of a database without TimescaleDB the edition is not known yet; the Apache variants stand for both.
@@ -262,5 +272,5 @@ def pending(cell: Cell, *, settings: Settings | None = None) -> list[Migration]:
         return [
             migration
             for domain in DOMAINS
-            for migration in ledger.remaining(plan(domain), ledger.read(connection, domain), found)
+            for migration in ledger.remaining(plan(domain, root=root), ledger.read(connection, domain), found)
         ]

@@ -1,5 +1,15 @@
 set local role owner;
 
+-- Privileges in an order that does not depend on the order of the grants.
+create function platform.acl_text(p_acl aclitem[]) returns text
+language sql immutable
+set search_path = pg_catalog
+as $$
+    select string_agg(a.item::text, ',' order by a.item::text collate "C") from unnest(p_acl) as a (item)
+$$;
+
+comment on function platform.acl_text(aclitem[]) is 'Privileges as text, in the order of their text';
+
 -- What isolation and residency rest on, one line per fact, without oids, file nodes or dates: a table that dbt
 -- rebuilds with the same columns, grants and policies gives the same lines. Columns are numbered among those that
 -- live. Constraints, policies' and triggers' expressions are text; index names are left out, for dbt dates them.
@@ -21,8 +31,11 @@ as $$
         select
             c.oid as relid,
             h.schema_name || '.' || regexp_replace(h.table_name, '\d+', 'N') as hypertable,
-            c.relowner, c.relacl, c.relrowsecurity, c.relforcerowsecurity, c.relnamespace,
-            p.relowner as parent_owner, p.relacl as parent_acl, h.associated_schema_name, p.oid as parent_oid
+            c.relowner, c.relrowsecurity, c.relforcerowsecurity, c.relnamespace,
+            platform.acl_text(coalesce(c.relacl, acldefault('r', c.relowner))) as acl,
+            p.relowner as parent_owner,
+            platform.acl_text(coalesce(p.relacl, acldefault('r', p.relowner))) as parent_acl,
+            h.associated_schema_name, p.oid as parent_oid
         from _timescaledb_catalog.chunk as k
         inner join _timescaledb_catalog.hypertable as h on k.hypertable_id = h.id
         inner join pg_namespace as kn on k.schema_name = kn.nspname
@@ -35,8 +48,10 @@ as $$
     -- TimescaleDB numbers its internal relations; the number says nothing.
     relations as materialized (
         select
-            c.*,
+            c.oid, c.relkind, c.relpersistence, c.relowner, c.relacl, c.relrowsecurity, c.relforcerowsecurity,
+            c.reloptions,
             s.nspname,
+            case c.relkind when 'S' then 's' else 'r' end::"char" as acl_type,
             s.nspname || '.' || case
                 when s.nspname = '_timescaledb_internal' then regexp_replace(c.relname, '\d+', 'N')
                 else c.relname
@@ -52,97 +67,100 @@ as $$
     ),
 
     facts as (
-        select concat_ws(' ', 'database', d.datname, d.datdba::regrole, coalesce(d.datacl, acldefault('d', d.datdba))) as fact
+        select row(
+            'database', d.datname, d.datdba::regrole, platform.acl_text(coalesce(d.datacl, acldefault('d', d.datdba)))
+        )::text as fact
         from pg_database as d
         where d.datname = current_database()
 
         union all
-        select concat_ws(' ', 'schema', s.nspname, s.nspowner::regrole, s.nspacl)
+        select row(
+            'schema', s.nspname, s.nspowner::regrole, platform.acl_text(coalesce(s.nspacl, acldefault('n', s.nspowner)))
+        )::text
         from schemas as s
 
         union all
-        select concat_ws(
-            ' ', 'relation', r.name, r.relkind, r.relpersistence, r.relowner::regrole, r.relrowsecurity,
+        select row(
+            'relation', r.name, r.relkind, r.relpersistence, r.relowner::regrole, r.relrowsecurity,
             r.relforcerowsecurity, r.reloptions,
-            -- A table nobody was granted anything on and one whose owner was granted all are the same table.
-            (select string_agg(a::text, ',' order by a::text)
-             from unnest(coalesce(r.relacl, acldefault(case r.relkind when 'S' then 's'::"char" else 'r'::"char" end, r.relowner))) as a)
-        )
+            platform.acl_text(coalesce(r.relacl, acldefault(r.acl_type, r.relowner)))
+        )::text
         from relations as r
 
         union all
-        select concat_ws(
-            ' ', 'column', r.name,
+        select row(
+            'column', r.name,
             row_number() over (partition by a.attrelid order by a.attnum), a.attname,
             format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
-            pg_get_expr(d.adbin, d.adrelid), a.attacl
-        )
+            pg_get_expr(d.adbin, d.adrelid), platform.acl_text(a.attacl)
+        )::text
         from relations as r
         inner join pg_attribute as a on r.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
         left join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum
         where r.relkind <> 'S'
 
         union all
-        select concat_ws(' ', 'constraint', r.name, k.contype, k.convalidated, pg_get_constraintdef(k.oid))
+        select row('constraint', r.name, k.contype, k.convalidated, pg_get_constraintdef(k.oid))::text
         from relations as r
         inner join pg_constraint as k on r.oid = k.conrelid
 
         union all
-        select concat_ws(' ', 'inherits', r.name, i.inhparent::regclass)
+        select row('inherits', r.name, i.inhparent::regclass)::text
         from relations as r
         inner join pg_inherits as i on r.oid = i.inhrelid
 
         union all
-        select concat_ws(
-            ' ', 'policy', r.name, p.polname, p.polcmd, p.polpermissive,
+        select row(
+            'policy', r.name, p.polname, p.polcmd, p.polpermissive,
             (select string_agg(case x when 0 then 'public' else x::regrole::text end, ',' order by x::regrole::text)
              from unnest(p.polroles) as x),
             'using', pg_get_expr(p.polqual, p.polrelid), 'check', pg_get_expr(p.polwithcheck, p.polrelid)
-        )
+        )::text
         from relations as r
         inner join pg_policy as p on r.oid = p.polrelid
 
         union all
-        select concat_ws(' ', 'trigger', r.name, t.tgenabled, pg_get_triggerdef(t.oid))
+        select row('trigger', r.name, t.tgenabled, pg_get_triggerdef(t.oid))::text
         from relations as r
         inner join pg_trigger as t on r.oid = t.tgrelid and not t.tgisinternal
         -- The trigger by which TimescaleDB notes invalidations carries a number of its own.
         where t.tgname <> 'ts_cagg_invalidation_trigger'
 
         union all
-        select concat_ws(' ', 'rule', r.name, u.ev_enabled, pg_get_ruledef(u.oid))
+        select row('rule', r.name, u.ev_enabled, pg_get_ruledef(u.oid))::text
         from relations as r
         inner join pg_rewrite as u on r.oid = u.ev_class
         where r.nspname <> '_timescaledb_internal'
 
         union all
-        select distinct concat_ws(
-            ' ', 'chunk', k.hypertable, n.nspname, k.relowner::regrole, k.relrowsecurity, k.relforcerowsecurity, k.relacl
-        )
+        select distinct row(
+            'chunk', k.hypertable, n.nspname, k.relowner::regrole, k.relrowsecurity, k.relforcerowsecurity, k.acl
+        )::text
         from chunks as k
         inner join pg_namespace as n on k.relnamespace = n.oid
         where k.relowner <> k.parent_owner
-            or k.relacl is distinct from k.parent_acl
+            or k.acl <> k.parent_acl
             or k.relrowsecurity or k.relforcerowsecurity
             or n.nspname <> k.associated_schema_name
 
         union all
-        select distinct concat_ws(' ', 'chunk column', k.hypertable, a.attname, a.attacl)
+        select distinct row('chunk column', k.hypertable, a.attname, platform.acl_text(a.attacl))::text
         from chunks as k
         inner join pg_attribute as a on k.relid = a.attrelid and a.attnum > 0 and not a.attisdropped
         where a.attacl is not null
             and not exists (
                 select from pg_attribute as pa
-                where pa.attrelid = k.parent_oid and pa.attname = a.attname and pa.attacl = a.attacl
+                where pa.attrelid = k.parent_oid and pa.attname = a.attname
+                    and platform.acl_text(pa.attacl) = platform.acl_text(a.attacl)
             )
 
         union all
-        select concat_ws(
-            ' ', 'function', p.oid::regprocedure, p.prokind, p.prorettype::regtype, p.proowner::regrole,
+        select row(
+            'function', p.oid::regprocedure, p.prokind, p.prorettype::regtype, p.proowner::regrole,
             (select lanname from pg_language where oid = p.prolang), p.prosecdef, p.proleakproof, p.provolatile,
-            p.proconfig, coalesce(p.proacl, acldefault('f', p.proowner)),
+            p.proconfig, platform.acl_text(coalesce(p.proacl, acldefault('f', p.proowner))),
             md5(coalesce(p.prosrc, '') || coalesce(pg_get_function_sqlbody(p.oid), ''))
-        )
+        )::text
         from pg_proc as p
         inner join schemas as s on p.pronamespace = s.oid
         where not exists (
@@ -152,7 +170,7 @@ as $$
 
         union all
         -- Of the server's and the extensions' functions only who may execute them: an update may open them to PUBLIC.
-        select concat_ws(' ', 'execute', p.oid::regprocedure, p.proacl)
+        select row('execute', p.oid::regprocedure, platform.acl_text(p.proacl))::text
         from pg_proc as p
         where p.proacl is not null
             and (
@@ -164,61 +182,65 @@ as $$
             )
 
         union all
-        select concat_ws(' ', 'extension', e.extname, e.extversion, e.extnamespace::regnamespace)
+        select row('extension', e.extname, e.extversion, e.extnamespace::regnamespace)::text
         from pg_extension as e
 
         union all
-        select concat_ws(
-            ' ', 'role', r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin,
+        select row(
+            'role', r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin,
             r.rolreplication, r.rolbypassrls
-        )
+        )::text
         from pg_roles as r
         where r.rolname !~ '^pg_'
 
         union all
-        select concat_ws(' ', 'member', m.member::regrole, 'of', m.roleid::regrole, m.admin_option)
+        select row('member', m.member::regrole, 'of', m.roleid::regrole, m.admin_option)::text
         from pg_auth_members as m
         inner join pg_roles as r on m.member = r.oid
         where r.rolname !~ '^pg_'
 
         union all
-        select concat_ws(' ', 'setting', case x.setrole when 0 then 'all' else x.setrole::regrole::text end, x.setconfig)
+        select row('setting', case x.setrole when 0 then 'all' else x.setrole::regrole::text end,
+            (select string_agg(c.item, ',' order by c.item) from unnest(x.setconfig) as c (item)))::text
         from pg_db_role_setting as x
         where x.setdatabase = 0 or x.setdatabase = (select oid from pg_database where datname = current_database())
 
         union all
-        select concat_ws(' ', 'default', d.defaclrole::regrole, nullif(d.defaclnamespace, 0)::regnamespace, d.defaclobjtype, d.defaclacl)
+        select row(
+            'default', d.defaclrole::regrole, nullif(d.defaclnamespace, 0)::regnamespace, d.defaclobjtype,
+            platform.acl_text(d.defaclacl)
+        )::text
         from pg_default_acl as d
 
         union all
-        select concat_ws(
-            ' ', 'publication', p.pubname, p.pubowner::regrole, p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete,
+        select row(
+            'publication', p.pubname, p.pubowner::regrole, p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete,
             p.pubtruncate, p.pubviaroot
-        )
+        )::text
         from pg_publication as p
 
         union all
         -- The view resolves tables published by their schema or all at once, not only those named.
-        select concat_ws(' ', 'published', t.pubname, t.schemaname, t.tablename, t.attnames, t.rowfilter)
+        select row('published', t.pubname, t.schemaname, t.tablename, t.attnames, t.rowfilter)::text
         from pg_publication_tables as t
         inner join pg_publication as p on t.pubname = p.pubname
         where not (p.puballtables and t.schemaname ~ '^(_timescaledb_|analytics_chunks$)')
 
         union all
-        select concat_ws(' ', 'subscription', s.subname, s.subowner::regrole, s.subenabled, s.subpublications)
+        select row('subscription', s.subname, s.subowner::regrole, s.subenabled, s.subpublications)::text
         from pg_subscription as s
         where s.subdbid = (select oid from pg_database where datname = current_database())
 
         union all
-        select concat_ws(' ', 'event trigger', e.evtname, e.evtevent, e.evtenabled, e.evtfoid::regproc)
+        select row('event trigger', e.evtname, e.evtevent, e.evtenabled, e.evtfoid::regproc)::text
         from pg_event_trigger as e
 
         union all
-        select concat_ws(' ', 'foreign server', f.srvname, f.srvowner::regrole, f.srvacl)
+        select row('foreign server', f.srvname, f.srvowner::regrole, platform.acl_text(f.srvacl))::text
         from pg_foreign_server as f
 
         union all
-        select concat_ws(' ', 'language', l.lanname, l.lanpltrusted, l.lanacl)
+        select row('language', l.lanname, l.lanpltrusted, platform.acl_text(l.lanacl))::text
         from pg_language as l
     )
 
@@ -239,5 +261,5 @@ $$;
 comment on function platform.catalog_digest() is
 'Watermark of the catalog: equal as long as nothing that isolation or residency rests on has changed';
 
-grant execute on function platform.catalog_facts(), platform.catalog_digest()
+grant execute on function platform.acl_text(aclitem[]), platform.catalog_facts(), platform.catalog_digest()
 to migrator, loader, transformer, auditor;
