@@ -32,7 +32,11 @@ _OFFENDERS = TableSchema(
 _EXPECTATIONS = TableSchema(
     columns=[
         TableColumn("rule", "string"),
-        TableColumn("status", "string", description="passed, failed or error (could not be asked)"),
+        TableColumn(
+            "status",
+            "string",
+            description="passed, failed, unproven (a precondition is broken) or error (could not be asked)",
+        ),
         TableColumn("offenders", "int", description="Objects that break it"),
         TableColumn("description", "string"),
     ]

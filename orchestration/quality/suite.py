@@ -10,6 +10,7 @@
       - id: relations_are_declared
         description: Every relation is declared
         why: A relation that nobody declared is protected by nobody
+        precondition: false     # optional: true where an offender means that nothing was proven
 
 A rule is one query with the columns ``object`` (text: the name of what offends) and ``offenders`` (bigint: how many);
 no row means that the rule holds. Nothing else of the query ever leaves the database, so a rule cannot put anyone's
@@ -35,12 +36,16 @@ class SuiteError(ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: its query returns the offenders, by name and count."""
+    """One rule: its query returns the offenders, by name and count.
+
+    Where a ``precondition`` is broken, the suite is not violated: it has not been proven.
+    """
 
     id: str
     description: str
     why: str
     sql: str
+    precondition: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def load_suite(directory: Path) -> Suite:
     ids = [rule.id for rule in rules]
     for repeated in sorted({i for i in ids if ids.count(i) > 1}):
         raise SuiteError(f"{path}: rule {repeated!r} is listed twice")
-    listed = {f"{i}.sql" for i in ids} | {Path(str(file)).name for file in (content.get("given") or {}).values()}
+    listed = {f"{i}.sql" for i in ids} | {str(file) for file in (content.get("given") or {}).values()}
     for stray in sorted(file.name for file in directory.glob("*.sql") if file.name not in listed):
         raise SuiteError(f"{directory / stray} belongs to no rule of {path}: list it there, or remove it")
     return Suite(name=name, title=_text(content, "title", path), rules=rules, given=given)
@@ -101,6 +106,7 @@ def _rule(entry: Any, directory: Path, path: Path) -> Rule:
         description=_text(entry, "description", path),
         why=_text(entry, "why", path),
         sql=_sql(directory / f"{rule_id}.sql", path),
+        precondition=entry.get("precondition") is True,
     )
 
 

@@ -14,18 +14,18 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestration.quality.data_docs import DataDocs, Page
-from orchestration.quality.suite import Suite, SuiteError
+from orchestration.quality.suite import Rule, Suite, SuiteError
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite
 
 Verdict = Literal["green", "red", "error"]
-Status = Literal["passed", "failed", "error"]
+Status = Literal["passed", "failed", "unproven", "error"]
 
 # Errors whose first line names database objects, never a row's values.
 _TELLING_ERRORS = (
@@ -55,7 +55,10 @@ class Offender:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """The answer to one rule. ``objects`` may exceed the offenders listed: those are capped (200)."""
+    """The answer to one rule: it holds, is broken, is a broken precondition (unproven), or could not be asked (error).
+
+    ``objects`` may exceed the offenders listed: those are capped (200).
+    """
 
     rule: str
     description: str
@@ -84,11 +87,17 @@ class SuiteResult:
 
     @property
     def verdict(self) -> Verdict:
-        """``error`` outranks ``red``: what could not be asked may be worse than what was found."""
+        """Green only if every rule was asked and holds.
+
+        An exception outranks what was found, for what could not be asked may be worse. A broken precondition does not:
+        a violation found stays one.
+        """
         statuses = {rule.status for rule in self.rules}
         if not statuses or "error" in statuses:
             return "error"
-        return "red" if "failed" in statuses else "green"
+        if "failed" in statuses:
+            return "red"
+        return "error" if "unproven" in statuses else "green"
 
     @property
     def seconds(self) -> float:
@@ -185,10 +194,15 @@ def _rule_results(suite: "Suite | ExpectationSuite", expectations: Any, outcome:
     for answer in outcome.results:
         answers[_rule_id(answer.expectation_config)] = answer
     if isinstance(suite, Suite):
-        asked = [(rule.id, rule.description) for rule in suite.rules]
-    else:
-        asked = [(_rule_id(e.configuration), e.description or e.expectation_type) for e in expectations.expectations]
+        return tuple(
+            _judged(rule, _rule_result(rule.id, rule.description, answers.get(rule.id))) for rule in suite.rules
+        )
+    asked = [(_rule_id(e.configuration), e.description or e.expectation_type) for e in expectations.expectations]
     return tuple(_rule_result(rule_id, description, answers.get(rule_id)) for rule_id, description in asked)
+
+
+def _judged(rule: Rule, result: RuleResult) -> RuleResult:
+    return replace(result, status="unproven") if rule.precondition and result.status == "failed" else result
 
 
 def _rule_id(configuration: Any) -> str:

@@ -1,0 +1,3 @@
+select a.object, a.offenders
+from attacks as a
+where a.state = 'own rows unseen';

@@ -1,0 +1,27 @@
+-- On a tenant's table exactly one policy, for all commands and all roles, whose two predicates compare the tenant
+-- column with the context. Permissive policies are OR-ed: a second one only ever adds rows.
+with policies as (
+    select
+        p.polrelid,
+        p.polname = 'tenant_isolation'
+        and p.polcmd = '*'
+        and p.polpermissive
+        and p.polroles = '{0}'::oid[]
+        and pg_get_expr(p.polqual, p.polrelid)
+        = format('(%I = ( SELECT platform.current_tenant() AS current_tenant))', d.tenant_column)
+        and pg_get_expr(p.polwithcheck, p.polrelid)
+        = format('(%I = ( SELECT platform.current_tenant() AS current_tenant))', d.tenant_column) as exact,
+        -- A restrictive policy can only take rows away.
+        p.polpermissive or p.polname = 'tenant_isolation' as counts
+    from pg_policy as p
+    inner join actual as a on p.polrelid = a.oid
+    inner join declared as d on a.name = d.name
+)
+
+select a.name as object, count(p.polrelid) filter (where not p.exact) + (count(p.polrelid) = 0)::integer as offenders
+from declared as d
+inner join actual as a on d.name = a.name
+left join policies as p on a.oid = p.polrelid and p.counts
+where d.kind = 'tenant' and a.relkind in ('table', 'partitioned table')
+group by a.name
+having count(p.polrelid) <> 1 or not bool_and(p.exact);
