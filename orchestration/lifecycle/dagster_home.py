@@ -1,7 +1,6 @@
 """The project's DAGSTER_HOME: ``dagster.yaml`` (storage, queue, retention) and the workspace of its services."""
 
 import json
-import os
 from pathlib import Path
 from string import Template
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -9,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import yaml
 
 from orchestration.cells import endpoints
+from orchestration.engines.atomic_file import write_atomically
 from orchestration.settings import Settings
 
 LOCATION = "capstone"
@@ -64,9 +64,5 @@ def write(settings: Settings) -> bool:
         if path.exists() and path.read_text() == text:
             continue
         changed = True
-        draft = path.with_suffix(".new")
-        # A reader sees the old file or the new one, and the password is never world-readable for a moment.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-        draft.replace(path)
+        write_atomically(path, text)
     return changed

@@ -1,16 +1,18 @@
 """Filling the cells: what Dagster's own records say is missing, and one run per cell that brings it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from orchestration.cells.regions import CELLS, Cell
+from orchestration.cells.regions import CELLS, Cell, parse_cell
 from orchestration.lifecycle import runs
 from orchestration.lifecycle.dagster_home import LOCATION, REPOSITORY
 from orchestration.lifecycle.graphql import DagsterGraphQL
+from orchestration.lifecycle.reporting import Reporter, Say
 from orchestration.lifecycle.runs import RunFailure, RunState
 from orchestration.loading.window import day_range
+from orchestration.migrations.files import DOMAINS
 
 _NODES = """
 query($job: PipelineSelector) {
@@ -105,41 +107,68 @@ def find_gap(client: DagsterGraphQL, cell: Cell, days: DayRange) -> Gap | None:
 class Fill:
     """The outcome of a fill: runs that ended, and why those that failed did."""
 
-    finished: list[RunState]
-    failures: list[RunFailure]
+    finished: list[RunState] = field(default_factory=list)
+    failures: list[RunFailure] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CellState:
+    """What Dagster's records do not know of a cell: whether its gate is open, whether migrations wait."""
+
+    gate_is_open: Callable[[Cell], bool]
+    has_pending_migrations: Callable[[Cell], bool]
+
+
+def _launch_for(client: DagsterGraphQL, cell: Cell, days: DayRange, state: CellState, say: Say) -> str | None:
+    """Launch the run that cell ``cell`` needs next, or return None when it lacks nothing."""
+    tags = {runs.CELL_TAG: cell}
+    gap = find_gap(client, cell, days)
+    if gap:
+        say(f"{cell}: {len(gap.assets)} assets lack something from {gap.days.first} to {gap.days.last}")
+        return runs.launch(client, refresh_job(cell), tags={**tags, **gap.days.tags})
+    if state.has_pending_migrations(cell):
+        say(f"{cell}: there are new migrations")
+        schemas = [(cell, domain, "schema") for domain in DOMAINS]
+        return runs.launch(client, runs.ASSET_JOB, tags=tags, asset_keys=schemas)
+    if not state.gate_is_open(cell):
+        say(f"{cell}: the gate is closed, proving the cell")
+        return runs.launch(client, proof_job(cell), tags=tags)
+    return None
 
 
 def fill(
     client: DagsterGraphQL,
     days: DayRange,
+    state: CellState,
+    reporter: Reporter,
     *,
-    proof_needed: Callable[[Cell], bool],
-    on_progress: Callable[[Sequence[RunState]], None],
+    say: Say,
     still_served: Callable[[], None],
-    cells: Sequence[Cell] = CELLS,
 ) -> Fill:
     """Build what is missing in each cell, then prove the cell, and wait for all of it.
 
     A refresh that is already queued or running, left by an interrupted `up`, is followed rather than doubled.
     The proof comes after the refresh: the marts' first creation changes the catalog, which closes the gate.
     """
-    jobs = {refresh_job(cell): cell for cell in cells}
-    pending = {run.run_id for run in runs.unfinished(client) if run.job in jobs}
-    followed = {jobs[run.job] for run in runs.unfinished(client) if run.job in jobs}
-    outcome = Fill([], [])
-    for cell in cells:
-        if cell in followed:
-            continue
-        gap = find_gap(client, cell, days)
-        if gap:
-            pending.add(runs.launch(client, refresh_job(cell), tags={runs.CELL_TAG: cell, **gap.days.tags}))
-        elif proof_needed(cell):
-            pending.add(runs.launch(client, proof_job(cell), tags={runs.CELL_TAG: cell}))
-    for ended in runs.follow(client, pending, on_progress, still_served):
+    jobs = {refresh_job(cell): cell for cell in CELLS}
+    pending: set[str] = set()
+    followed: set[Cell] = set()
+    for run in runs.unfinished(client):
+        if run.job in jobs:
+            pending.add(run.run_id)
+            followed.add(jobs[run.job])
+            say(f"{jobs[run.job]}: following run {run.run_id}, which is under way")
+    for cell in CELLS:
+        if cell not in followed:
+            launched = _launch_for(client, cell, days, state, say)
+            pending.update([launched] if launched else [])
+    outcome = Fill()
+    for ended in runs.follow(client, pending, reporter.runs, still_served):
         outcome.finished.append(ended)
         if not ended.succeeded:
             outcome.failures.append(runs.failure(client, ended.run_id))
-        elif ended.job in jobs and proof_needed(jobs[ended.job]):
-            cell = jobs[ended.job]
-            pending.add(runs.launch(client, proof_job(cell), tags={runs.CELL_TAG: cell}))
+        elif ended.cell and ended.job != proof_job(parse_cell(ended.cell)):
+            cell = parse_cell(ended.cell)
+            if not state.gate_is_open(cell):
+                pending.add(runs.launch(client, proof_job(cell), tags={runs.CELL_TAG: cell}))
     return outcome

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from orchestration.lifecycle.dagster_home import LOCATION, REPOSITORY
@@ -51,8 +52,8 @@ query($ids: [String]) {
 }
 """
 _UNFINISHED = """
-query($statuses: [RunStatus!]) {
-  runsOrError(filter: {statuses: $statuses}) {
+query($filter: RunsFilter) {
+  runsOrError(filter: $filter) {
     __typename
     ... on PythonError { message }
     ... on Runs { results { runId jobName status tags { key value } } }
@@ -197,9 +198,14 @@ def states(client: DagsterGraphQL, run_ids: Sequence[str], sizes: Mapping[str, i
     return {run["runId"]: _state(run, sizes.get(run["runId"], 0)) for run in answer["results"]}
 
 
-def unfinished(client: DagsterGraphQL, statuses: Sequence[str] = UNFINISHED) -> list[RunState]:
-    """Return the runs that are queued, starting, running or being cancelled."""
-    answer = client.query(_UNFINISHED, statuses=list(statuses))["runsOrError"]
+def unfinished(
+    client: DagsterGraphQL, statuses: Sequence[str] = UNFINISHED, *, untouched_since: datetime | None = None
+) -> list[RunState]:
+    """Return the runs in ``statuses``; only those whose status last changed before ``untouched_since`` if given."""
+    wanted: dict[str, object] = {"statuses": list(statuses)}
+    if untouched_since is not None:
+        wanted["updatedBefore"] = untouched_since.timestamp()
+    answer = client.query(_UNFINISHED, filter=wanted)["runsOrError"]
     if "results" not in answer:
         raise GraphQLError(f"the runs cannot be read: {first_line(answer.get('message'))}")
     return [RunState(run["runId"], run["jobName"], run["status"], _tags(run["tags"])) for run in answer["results"]]
@@ -267,13 +273,13 @@ def _root_cause(error: Mapping[str, Any] | None) -> str:
     return first_line((causes[-1] if causes else error)["message"]) or "an error without a message"
 
 
-def cancel_orphans(client: DagsterGraphQL) -> list[RunState]:
-    """Cancel every run that is recorded as running, and free its pool slots; return those runs.
+def cancel_orphans(client: DagsterGraphQL, code_server_started: datetime) -> list[RunState]:
+    """Cancel every run that claims to be running without a process, free its pool slots, and return those runs.
 
-    Only for a moment when no run can be alive: the code server, whose children they are, has just been started.
-    Queued runs stay: the daemon launches them.
+    Run workers are children of the code server and are ended with it, so a run whose status last changed before the
+    present code server started has nobody working on it. Queued runs stay: the daemon launches them.
     """
-    orphans = unfinished(client, ACTIVE)
+    orphans = unfinished(client, ACTIVE, untouched_since=code_server_started)
     if orphans:
         client.query(_TERMINATE, ids=[run.run_id for run in orphans])
         for run in orphans:

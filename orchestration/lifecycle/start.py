@@ -1,0 +1,192 @@
+"""`capstone up`: from whatever state the machine is in to a platform that runs and is filled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from orchestration import migrations
+from orchestration.engines import home, locking, processes
+from orchestration.engines.local import LocalEngines
+from orchestration.lifecycle import dagster_home, docs_site, filling, gates, runs, services
+from orchestration.lifecycle.filling import CellState, DayRange, Fill
+from orchestration.lifecycle.graphql import DagsterGraphQL
+from orchestration.lifecycle.reporting import Reporter, Say
+from orchestration.lifecycle.waiting import wait_until
+from orchestration.loading.window import Window, establish_window
+from orchestration.settings import Settings
+
+# Loading the code location takes 3 s on an idle machine; all of Dagster starts at once here.
+LOCATION_SECONDS = 90.0
+# Servers without which a run neither starts nor ends.
+_NEEDED_BY_RUNS = (services.CODE_SERVER, services.WEBSERVER, services.DAEMON)
+
+_LOCATIONS = """
+query {
+  workspaceOrError {
+    __typename
+    ... on Workspace {
+      locationEntries { name loadStatus locationOrLoadError { __typename ... on PythonError { message } } }
+    }
+    ... on PythonError { message }
+  }
+}
+"""
+_RELOAD = "mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"
+
+
+class CodeLocationError(RuntimeError):
+    """Dagster cannot load the project's definitions; the message is theirs."""
+
+
+class ServiceDiedError(RuntimeError):
+    """A process that runs depend on ended while they were waited for."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """What `up` did: the window it fills, and the runs it needed (none when nothing was missing)."""
+
+    window: Window
+    fill: Fill
+
+
+def _location_state(client: DagsterGraphQL) -> str | None:
+    """Return None while the code location loads, "" when it has loaded, or why it could not be."""
+    answer = client.query(_LOCATIONS)["workspaceOrError"]
+    for entry in answer.get("locationEntries", []):
+        if entry["name"] == dagster_home.LOCATION and entry["loadStatus"] == "LOADED":
+            loaded = entry["locationOrLoadError"] or {}
+            if loaded.get("__typename") == "PythonError":
+                return str(loaded["message"]).strip() or "an error without a message"
+            return ""
+    return None
+
+
+def await_code_location(client: DagsterGraphQL, seconds: float = LOCATION_SECONDS) -> None:
+    """Wait until the webserver has the project's definitions.
+
+    The webserver may have looked before the code server was ready, so a failure counts only after a reload.
+
+    Raises:
+        CodeLocationError: they do not load, or not in time.
+    """
+    seen: list[str] = []
+
+    def loaded() -> bool:
+        state = _location_state(client)
+        if state:
+            seen.append(state)
+            client.query(_RELOAD, name=dagster_home.LOCATION)
+            state = _location_state(client)
+            if state:
+                raise CodeLocationError(f"the Dagster definitions do not load: {state}")
+        return state == ""
+
+    if not wait_until(loaded, seconds):
+        raise CodeLocationError(
+            f"the Dagster definitions were not loaded after {seconds:.0f} s: see logs/{services.CODE_SERVER}.log"
+        )
+
+
+def _start_dagster(settings: Settings, say: Say) -> DagsterGraphQL:
+    """Start what does not run, restart what serves old code or old configuration, and clear what a crash left."""
+    changed = dagster_home.write(settings)
+    docs_site.write_front_page(settings)
+    states = services.status(settings)
+    code = states[services.CODE_SERVER]
+    if changed:
+        services.stop(settings, _NEEDED_BY_RUNS)
+    elif code is not None and code.state == "running" and code.started_at < services.newest_code():
+        say("the code has changed since it was loaded: restarting the code server")
+        services.stop(settings, (services.CODE_SERVER,))
+    for name, state in states.items():
+        if state is not None and state.state == "dead":
+            say(f"{name} had died: starting it again")
+    started = services.start(settings)
+    client = DagsterGraphQL.of(settings)
+    await_code_location(client)
+    for orphan in runs.cancel_orphans(client, started[services.CODE_SERVER].started_at):
+        say(f"run {orphan.run_id} of {orphan.job} had lost its process: cancelled")
+    say(f"Dagster UI: {docs_site.dagster_url(settings)}")
+    return client
+
+
+def _still_served(settings: Settings) -> Callable[[], None]:
+    def check() -> None:
+        gone = services.dead(settings, _NEEDED_BY_RUNS)
+        if gone:
+            logs = ", ".join(str(settings.logs / f"{name}.log") for name in gone)
+            raise ServiceDiedError(
+                f"{' and '.join(gone)} died while runs were waited for: see {logs}; `capstone up` goes on from here"
+            )
+
+    return check
+
+
+def full_days(window: Window, now: datetime | None = None) -> DayRange:
+    """Return the days that can be complete: from the platform's first to yesterday (UTC)."""
+    yesterday = (now or datetime.now(UTC)).date() - timedelta(days=1)
+    return DayRange(window.first_day, yesterday)
+
+
+def up(settings: Settings, reporter: Reporter, *, durable: bool = True) -> Started:
+    """Start every server and process, build what is missing in the cells, and prove them; safe to repeat.
+
+    Args:
+        settings: of the platform.
+        reporter: is told what is being done.
+        durable: as for :class:`LocalEngines`.
+
+    Raises:
+        EngineError, WindowError, CodeLocationError, ServiceDiedError, GraphQLError: nothing is undone, and the next
+            `up` goes on from there. Runs that fail do not raise: they are in what is returned.
+    """
+    home.prepare(settings)
+    with locking.hold(settings.home, "capstone up"):
+        window = establish_window(settings)
+        with reporter.step("servers") as say:
+            LocalEngines(settings, durable=durable).start(say)
+        with reporter.step("Dagster") as say:
+            client = _start_dagster(settings, say)
+        with reporter.step(f"data, scale {window.scale}") as say:
+            fill = filling.fill(
+                client,
+                full_days(window),
+                CellState(
+                    gate_is_open=lambda cell: gates.is_open(cell, settings),
+                    has_pending_migrations=lambda cell: bool(migrations.pending(cell, settings=settings)),
+                ),
+                reporter,
+                say=say,
+                still_served=_still_served(settings),
+            )
+            docs_site.write_front_page(settings)
+        return Started(window, fill)
+
+
+def down(settings: Settings, reporter: Reporter) -> None:
+    """Stop every process and server; the data stay. Safe to repeat.
+
+    Raises:
+        EngineError: something does not stop, or `capstone up` is at work on the same home.
+    """
+    if not home.is_home(settings.home):
+        return
+    with locking.hold(settings.home, "capstone down"):
+        with reporter.step("Dagster"):
+            services.stop(settings)
+            for process in processes.status(settings):
+                processes.stop(process.name, settings)
+        with reporter.step("servers") as say:
+            LocalEngines(settings).stop(say)
+
+
+def destroy(settings: Settings, reporter: Reporter) -> None:
+    """Stop everything and remove the state directory with all data of the local servers.
+
+    Raises:
+        HomeError: the directory was not made by capstone; nothing is touched.
+        EngineError: something does not stop; nothing is removed.
+    """
+    with reporter.step("platform") as say:
+        LocalEngines(settings).destroy(say)
