@@ -27,7 +27,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import pq, sql
 
-from orchestration.loading.copy_encoding import COPY_HEADER, COPY_TRAILER, ColumnEncodingError, TableColumn, encode
+from orchestration.loading.arrow_columns import constant_text, constant_uuid
+from orchestration.loading.copy_encoding import COPY_HEADER, COPY_TRAILER, TableColumn, encode
 
 Connection: TypeAlias = psycopg.Connection[Any]
 Block: TypeAlias = pa.Table | pl.DataFrame
@@ -229,17 +230,6 @@ def copy_rows(connection: Connection, table: str, blocks: Iterable[Block]) -> in
     return sent
 
 
-def _constant_uuid(value: UUID, rows: int) -> pa.FixedSizeBinaryArray:
-    return pa.Array.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(value.bytes * rows)])
-
-
-def constant_text(value: str, rows: int) -> pa.DictionaryArray:
-    """Return ``rows`` times the same string, stored once."""
-    return pa.DictionaryArray.from_arrays(
-        pa.Array.from_buffers(pa.int32(), rows, [None, pa.py_buffer(bytes(4 * rows))]), pa.array([value], pa.string())
-    )
-
-
 def _require_in_scope(block: pa.Table, scope: Scope) -> None:
     """Fail on a row that the same load would not find again, and so would double, the next time."""
     if scope.time_column is not None and scope.start is not None and scope.end is not None:
@@ -263,7 +253,7 @@ def marked(blocks: Iterable[Block], load: Load, scope: Scope) -> Iterator[pa.Tab
             continue
         _require_in_scope(table, scope)
         yield table.append_column("origin", constant_text(load.origin, table.num_rows)).append_column(
-            "load_id", _constant_uuid(load.load_id, table.num_rows)
+            "load_id", constant_uuid(load.load_id, table.num_rows)
         )
 
 
@@ -325,7 +315,7 @@ def record_load(
     if rejects:
         frame = pa.table(
             {
-                "load_id": _constant_uuid(load.load_id, len(rejects)),
+                "load_id": constant_uuid(load.load_id, len(rejects)),
                 "line": pa.array([reject.line for reject in rejects], pa.int64()),
                 "column_name": pa.array([reject.column for reject in rejects], pa.string()),
                 "reason": pa.array([reject.reason for reject in rejects], pa.string()),
@@ -432,31 +422,3 @@ def upsert(connection: Connection, rule: UpsertRule, blocks: Iterable[Block]) ->
     inserted, written = row if row is not None else (0, 0)
     connection.execute("drop table pg_temp.staging")
     return Upserted(rule.table, inserted, written - inserted, staged - written)
-
-
-__all__ = [
-    "MAX_BLOCK_ROWS",
-    "NAMESPACE",
-    "Block",
-    "ColumnEncodingError",
-    "Connection",
-    "Load",
-    "LoadError",
-    "LoadReport",
-    "Reject",
-    "Scope",
-    "UpsertRule",
-    "Upserted",
-    "constant_text",
-    "copy_rows",
-    "delete_own",
-    "lock_load",
-    "marked",
-    "record_load",
-    "replace",
-    "require_no_transaction",
-    "require_row_security_bypassed",
-    "statement",
-    "table_columns",
-    "upsert",
-]

@@ -50,7 +50,9 @@ class Market:
 MARKETS: dict[Cell, Market] = {
     "na": Market(
         (
-            Country("US", 0.78, -360, (("Austin", "TX", "78701"), ("Chicago", "IL", "60601"), ("Denver", "CO", "80202"))),
+            Country(
+                "US", 0.78, -360, (("Austin", "TX", "78701"), ("Chicago", "IL", "60601"), ("Denver", "CO", "80202"))
+            ),
             Country("CA", 0.14, -300, (("Toronto", "ON", "M5H 2N2"), ("Montreal", "QC", "H2Y 1C6"))),
             Country("MX", 0.08, -360, (("Guadalajara", "JAL", "44100"), ("Monterrey", "NLE", "64000"))),
         ),

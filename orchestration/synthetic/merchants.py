@@ -123,7 +123,7 @@ def merchants(cell: Cell, size: ScaleSize, seed: int) -> Merchants:
     names = tuple(_business_name(len(CELLS) * index + region) for index in range(count))
     uuids = uuid5_bytes(NAMESPACE, (f"tenant/{cell}/{index}" for index in range(count)))
     numbers = np.arange(count, dtype=np.int64)
-    weights = (numbers + 1.0) ** -ZIPF_EXPONENT
+    weights = np.power(numbers + 1.0, -ZIPF_EXPONENT)
     currencies = MARKETS[cell].currencies
     return Merchants(
         cell=cell,
@@ -133,7 +133,7 @@ def merchants(cell: Cell, size: ScaleSize, seed: int) -> Merchants:
         subdomains=tuple(name.lower().replace(" ", "-") for name in names),
         plans=tuple(_plan(index / count) for index in range(count)),
         currencies=tuple(currencies[index % len(currencies)] for index in range(count)),
-        traffic=weights / weights.sum() if count else weights,
+        traffic=np.asarray(weights / max(weights.sum(), 1e-9), dtype=np.float64),
         trade=(uniform(seed, "trade", region, numbers) * len(TRADES)).astype(np.int64),
     )
 
@@ -159,7 +159,9 @@ def catalogue(cell: Cell, size: ScaleSize, seed: int) -> Catalogue:
     leaf = place % leaves
     # Log-uniform between 5 and 250, ending in .99 or .49.
     price = 5.0 * 50.0 ** uniform(seed, "price", region, merchant, place)
-    price_cents = price.astype(np.int64) * 100 + np.where(uniform(seed, "ending", region, merchant, place) < 0.7, 99, 49)
+    price_cents = price.astype(np.int64) * 100 + np.where(
+        uniform(seed, "ending", region, merchant, place) < 0.7, 99, 49
+    )
     adjective = (uniform(seed, "adjective", region, merchant, place) * len(PRODUCT_ADJECTIVES)).astype(np.int64)
     names = tuple(
         f"{PRODUCT_ADJECTIVES[adjective[item]]} {TRADES[sellers.trade[merchant[item]]].leaves[leaf[item]].noun}"
