@@ -21,9 +21,6 @@ from orchestration.engines.server_process import wait_until
 from orchestration.engines.server_user import ServerUser
 from orchestration.settings import Settings
 
-# A port of a server that has just been killed is free again within milliseconds.
-PORT_RELEASE_SECONDS = 2.0
-
 Report = Callable[[str], None]
 Kind = Literal["postgres", "redis"]
 State = Literal["running", "stopped", "external", "unreachable"]
@@ -232,7 +229,7 @@ class LocalEngines:
 def _require_ports(servers: Sequence[PostgresServer | RedisServer]) -> None:
     """Fail when a port of a server that does not run is taken, before anything is started."""
     wanted = {str(server): server.port for server in servers if server.process() is None}
-    wait_until(lambda: all(ports.is_free(port) for port in wanted.values()), PORT_RELEASE_SECONDS)
+    wait_until(lambda: all(ports.is_free(port) for port in wanted.values()), ports.PORT_RELEASE_SECONDS)
     ports.require_free(wanted)
 
 

@@ -17,6 +17,9 @@ LOOPBACK = "127.0.0.1"
 # Linux hands out ports from here on to outgoing connections: a listener there can lose its port at any time.
 FIRST_EPHEMERAL_PORT = 32768
 
+# A port of a process that has just been killed is free again within milliseconds.
+PORT_RELEASE_SECONDS = 2.0
+
 
 def is_free(port: int) -> bool:
     """Tell whether a server could listen on ``port`` of the loopback interface now."""

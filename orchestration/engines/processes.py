@@ -20,9 +20,11 @@ from typing import Literal
 
 import psutil
 
+from orchestration.engines import ports
 from orchestration.engines.atomic_file import write_atomically
 from orchestration.engines.errors import EngineError
-from orchestration.engines.server_process import is_alive, wait_gone
+from orchestration.engines.ports import PORT_RELEASE_SECONDS
+from orchestration.engines.server_process import is_alive, wait_gone, wait_until
 from orchestration.settings import Settings, get_settings
 
 TOKEN_VARIABLE = "CAPSTONE_PROCESS_TOKEN"  # noqa: S105 -- a mark of identity, not a secret
@@ -55,6 +57,8 @@ class ProcessSpec:
         ready: tells whether it serves; None when being alive is all there is to see.
         deadline_seconds: within which it has to be ready.
         cwd: its working directory.
+        port: of the loopback interface, which it will listen on and which has to be free: else somebody else's
+            server might answer in its place and pass for ready.
     """
 
     name: str
@@ -64,6 +68,7 @@ class ProcessSpec:
     ready: Callable[[], bool] | None = None
     deadline_seconds: float = 60.0
     cwd: Path | None = None
+    port: int | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ def start(spec: ProcessSpec, settings: Settings | None = None) -> ProcessStatus:
 
     Raises:
         ProcessError: the program is missing, it exits, or it is not ready within its deadline; nothing of it is left.
+        PortTakenError: its port belongs to somebody else.
     """
     settings = settings or get_settings()
     record = _read(spec.name, settings)
@@ -134,6 +140,10 @@ def start(spec: ProcessSpec, settings: Settings | None = None) -> ProcessStatus:
         return _status(record)
     if record is not None:
         stop(spec.name, settings)
+    if spec.port is not None:
+        port = spec.port
+        wait_until(lambda: ports.is_free(port), PORT_RELEASE_SECONDS)
+        ports.require_free({spec.name: port})
     record = _spawn(spec, settings)
     if _await_ready(spec, record):
         return _status(record)
