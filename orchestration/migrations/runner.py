@@ -38,6 +38,9 @@ _LOCK_POLL_SECONDS = 0.2
 # DDL that waits for a lock makes every later reader wait behind it; better to fail and be run again.
 LOCK_TIMEOUT = "30s"
 
+# The same for every runner, whatever its role or server has as default; extensions live in public.
+SEARCH_PATH = "public"
+
 Report = Callable[[str], None]
 Connection = psycopg.Connection[TupleRow]
 
@@ -143,6 +146,7 @@ def _apply_file(connection: Connection, migration: Migration, *, as_owner: bool)
     if migration.transactional:
         with connection.transaction():
             connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
+            connection.execute("select set_config('search_path', %s, true)", (SEARCH_PATH,))
             connection.execute("set local row_security = off")
             connection.execute("select set_config('role', %s, true)", (role,))
             _run_statements(connection, migration, statements)
@@ -151,6 +155,7 @@ def _apply_file(connection: Connection, migration: Migration, *, as_owner: bool)
         # What a file set for the session is not the next file's business.
         connection.execute("reset all")
         return
+    connection.execute("select set_config('search_path', %s, false)", (SEARCH_PATH,))
     connection.execute("select set_config('role', %s, false)", (role,))
     try:
         _run_statements(connection, migration, statements)

@@ -5,6 +5,8 @@
 reset role;
 
 alter table analytics.events owner to migrator;
+-- The tenants' views read it as owner.
+grant select on analytics.events to owner;
 
 create materialized view analytics.events_hourly
 with (timescaledb.continuous, timescaledb.materialized_only = false) as

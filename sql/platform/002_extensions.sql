@@ -1,3 +1,4 @@
--- timescaledb must be in shared_preload_libraries; both are trusted packages of the server, not of this repository.
-create extension if not exists timescaledb;
-create extension if not exists ltree;
+-- timescaledb must be in shared_preload_libraries; both come with the server's packages. Functions that pin their
+-- search_path name the schema, so it is named here too.
+create extension if not exists timescaledb schema public;
+create extension if not exists ltree schema public;
