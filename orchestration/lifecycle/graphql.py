@@ -62,6 +62,7 @@ class DagsterGraphQL:
             raise GraphQLError(f"the webserver answered {response.status} with no JSON") from None
         if not isinstance(answer, dict) or answer.get("errors") or not isinstance(answer.get("data"), dict):
             problems = answer.get("errors") if isinstance(answer, dict) else None
-            first = problems[0].get("message", "") if problems else f"status {response.status}"
+            # The first line: what follows may be a statement of a hundred lines.
+            first = problems[0].get("message", "").partition("\n")[0] if problems else f"status {response.status}"
             raise GraphQLError(f"the webserver refused a query: {first}")
         return dict(answer["data"])

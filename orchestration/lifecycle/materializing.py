@@ -81,7 +81,7 @@ def materialize(
         raise SelectionError("none of these assets is partitioned: leave out --partition, --from and --to")
     pending = set()
     for request in requests:
-        tags = {runs.CELL_TAG: request.cell} if request.cell else {}
+        tags: dict[str, str] = {runs.CELL_TAG: request.cell} if request.cell else {}
         if request.partitioned and days:
             tags |= days.tags
         pending.add(runs.launch(client, runs.ASSET_JOB, tags=tags, asset_keys=request.assets))

@@ -92,16 +92,22 @@ def specs(settings: Settings) -> dict[str, ProcessSpec]:
 
 
 def start(settings: Settings, names: Iterable[str] = SERVICES) -> dict[str, ProcessStatus]:
-    """Start the services that do not run and wait until they serve, all at once.
+    """Start the services that do not run and wait until they serve.
 
     Raises:
         ProcessError: one does not start; carries the end of its log.
     """
     settings.docs.mkdir(parents=True, exist_ok=True)
     known = specs(settings)
-    wanted = [known[name] for name in names]
-    with ThreadPoolExecutor(len(wanted)) as pool:
-        return {status.name: status for status in pool.map(lambda spec: processes.start(spec, settings), wanted)}
+    asked = set(names)
+    started: dict[str, ProcessStatus] = {}
+    # Webserver and daemon look for the code server at once, and fill their logs with errors when it is not there.
+    for wave in ((CODE_SERVER, DOCS), (WEBSERVER, DAEMON)):
+        wanted = [known[name] for name in wave if name in asked]
+        with ThreadPoolExecutor(len(wave)) as pool:
+            for status in pool.map(lambda spec: processes.start(spec, settings), wanted):
+                started[status.name] = status
+    return started
 
 
 def stop(settings: Settings, names: Iterable[str] = SERVICES) -> None:

@@ -38,6 +38,10 @@ class CodeLocationError(RuntimeError):
     """Dagster cannot load the project's definitions; the message is theirs."""
 
 
+class NotServedError(RuntimeError):
+    """Dagster is not running."""
+
+
 class ServiceDiedError(RuntimeError):
     """A process that runs depend on ended while they were waited for."""
 
@@ -111,7 +115,20 @@ def _start_dagster(settings: Settings, say: Say) -> DagsterGraphQL:
     return client
 
 
-def _still_served(settings: Settings) -> Callable[[], None]:
+def require_served(settings: Settings) -> None:
+    """Fail unless Dagster is up.
+
+    Raises:
+        NotServedError: a process that runs depend on is not running.
+    """
+    gone = services.dead(settings, _NEEDED_BY_RUNS)
+    if gone:
+        raise NotServedError(f"the platform is not up ({', '.join(gone)} not running): start it with `capstone up`")
+
+
+def still_served(settings: Settings) -> Callable[[], None]:
+    """Return a check that raises :class:`ServiceDiedError` when a process that runs depend on is gone."""
+
     def check() -> None:
         gone = services.dead(settings, _NEEDED_BY_RUNS)
         if gone:
@@ -158,7 +175,7 @@ def up(settings: Settings, reporter: Reporter, *, durable: bool = True) -> Start
                 ),
                 reporter,
                 say=say,
-                still_served=_still_served(settings),
+                still_served=still_served(settings),
             )
             docs_site.write_front_page(settings)
         return Started(window, fill)

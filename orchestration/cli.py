@@ -1,0 +1,247 @@
+"""The `capstone` command. Thin: every verb calls a library function; imports happen in the verbs, to start fast."""
+
+# ruff: noqa: PLC0415 -- a verb imports what it needs: `capstone --help` must not wait for database drivers
+
+import json
+import os
+import sys
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestration.cells.regions import Cell
+    from orchestration.lifecycle.filling import DayRange, Fill
+    from orchestration.settings import Settings
+
+EXIT_FAILED = 1
+EXIT_UNPROVEN = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="capstone",
+    help="The data platform of a multi-tenant commerce service in three regions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+bench_app = typer.Typer(help="Benchmarks: each against a baseline measured in the same run.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+CellOption = Annotated[str | None, typer.Option("--cell", help="Only this cell: na, eu or apac.")]
+
+
+class UsageMistakeError(ValueError):
+    """Options that do not fit together."""
+
+
+def _settings(**changes: object) -> "Settings":
+    from orchestration.settings import get_settings
+
+    given = {name: value for name, value in changes.items() if value is not None}
+    return get_settings().model_copy(update=given)
+
+
+def _console(*, stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    # A pipe has no width; tables would be cut to 80 columns.
+    return Console(stderr=stderr, width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def _cell(name: str | None) -> "Cell | None":
+    from orchestration.cells.regions import parse_cell
+
+    return parse_cell(name) if name else None
+
+
+def _report_failures(fill: "Fill") -> None:
+    err = _console(stderr=True)
+    for failure in fill.failures:
+        err.print(f"[red]failed[/red]: {failure}", markup=True)
+    if fill.failures:
+        err.print("The platform is running: look at the run in the Dagster UI, mend the cause, and repeat the command.")
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def up(
+    scale: Annotated[str | None, typer.Option(help="At the first fill: small, medium or large.")] = None,
+) -> None:
+    """Start everything, fill it, and leave it running. Repeatable."""
+    from orchestration.lifecycle import console as view
+    from orchestration.lifecycle.start import up as start
+    from orchestration.lifecycle.status import status
+
+    settings = _settings(scale=_scale(scale))
+    out, err = _console(), _console(stderr=True)
+    try:
+        started = start(settings, view.ConsoleReporter(err))
+    except KeyboardInterrupt:
+        err.print("\ninterrupted: what runs goes on; `capstone up` continues from here, `capstone down` stops it")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    out.print(view.cells_table(status(settings)))
+    out.print(view.where_to_look(settings))
+    _report_failures(started.fill)
+
+
+def _scale(name: str | None) -> str | None:
+    from typing import get_args
+
+    from orchestration.settings import Scale
+
+    if name is not None and name not in get_args(Scale):
+        raise UsageMistakeError(f"unknown scale {name!r}: one of {', '.join(get_args(Scale))} is needed")
+    return name
+
+
+@app.command()
+def down(
+    destroy: Annotated[bool, typer.Option("--destroy", help="Also remove all data.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Stop everything. The data stay, unless --destroy is given."""
+    from orchestration.lifecycle import console as view
+    from orchestration.lifecycle import start
+
+    settings = _settings()
+    reporter = view.ConsoleReporter(_console(stderr=True))
+    if not destroy:
+        start.down(settings, reporter)
+        return
+    if not yes and settings.home.exists():
+        typer.confirm(f"Remove {settings.home} with all data in it?", abort=True)
+    start.destroy(settings, reporter)
+
+
+@app.command()
+def status(as_json: JsonOption = False) -> None:
+    """Show what runs where, when it was last built, and what the gates say. Exit code 1 when something is down."""
+    from orchestration.lifecycle import console as view
+    from orchestration.lifecycle.status import status as ask
+
+    found = ask(_settings())
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        out = _console()
+        for table in (view.cells_table(found), view.services_table(found), view.groups_table(found)):
+            out.print(table)
+    if not found.healthy:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is missing on this machine, and the command that mends it."""
+    raise NotImplementedError
+
+
+@app.command()
+def dsn(
+    cell: Annotated[str, typer.Argument(help="na, eu, apac or control.")],
+    role: Annotated[str | None, typer.Option(help="Whose login; transformer unless given, dagster in control.")] = None,
+) -> None:
+    """Print a connection URL. It holds a password: mind where it goes."""
+    from orchestration.lifecycle.logins import login_dsn
+
+    typer.echo(login_dsn(cell, role, _settings()))
+
+
+@app.command()
+def env(
+    cell: Annotated[str, typer.Argument(help="na, eu or apac.")],
+    role: Annotated[str, typer.Option(help="Whose login.")] = "transformer",
+) -> None:
+    """Print what a plain dbt or psql in a shell needs: eval "$(capstone env na)"."""
+    import shlex
+
+    from orchestration.cells.shell_environment import shell_environment
+
+    for name, value in shell_environment(cast("Cell", _cell(cell)), role, _settings()).items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+def _days(partition: str | None, first: str | None, last: str | None) -> "DayRange | None":
+    from orchestration.lifecycle.filling import DayRange
+
+    if partition and (first or last):
+        raise UsageMistakeError("give --partition, or --from and --to, not both")
+    if bool(first) != bool(last):
+        raise UsageMistakeError("--from and --to belong together")
+    if not (partition or first):
+        return None
+    return DayRange(_day(partition or first or ""), _day(partition or last or ""))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageMistakeError(f"{text!r} is not a day: YYYY-MM-DD is needed") from None
+
+
+@app.command()
+def materialize(
+    selection: Annotated[str, typer.Argument(help="Dagster's asset selection, such as na/marts/fct_funnel.")] = "*",
+    cell: CellOption = None,
+    partition: Annotated[str | None, typer.Option(help="One day, YYYY-MM-DD.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day, YYYY-MM-DD.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = None,
+) -> None:
+    """Build assets through Dagster and wait; each region in a run of its own."""
+    from orchestration.lifecycle import console as view
+    from orchestration.lifecycle.graphql import DagsterGraphQL
+    from orchestration.lifecycle.materializing import materialize as build
+    from orchestration.lifecycle.start import require_served, still_served
+
+    settings = _settings()
+    days, only = _days(partition, first, last), _cell(cell)
+    require_served(settings)
+    from orchestration.defs.operations.selection import resolve
+
+    selected = resolve(selection)
+    reporter = view.ConsoleReporter(_console(stderr=True))
+    with reporter.step(f"building {selection}"):
+        fill = build(
+            DagsterGraphQL.of(settings),
+            selected,
+            reporter,
+            cell=only,
+            days=days,
+            still_served=still_served(settings),
+        )
+    _report_failures(fill)
+
+
+def _print_error(error: BaseException) -> None:
+    typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
+    typer.echo(str(error) or type(error).__name__, err=True)
+
+
+def _is_explained(error: BaseException) -> bool:
+    """Return whether the error is one of the project's own, whose message says what to do."""
+    return type(error).__module__.startswith("orchestration.")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command; a mistake of the user's ends in one message, with CAPSTONE_DEBUG=1 in a traceback."""
+    if argv is not None:
+        sys.argv[1:] = argv
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("CAPSTONE_DEBUG"):
+            raise
+        if not _is_explained(error):
+            typer.echo(f"{type(error).__name__} (not expected; CAPSTONE_DEBUG=1 shows where):", err=True)
+        _print_error(error)
+        sys.exit(EXIT_UNPROVEN if sys.argv[1:2] == ["verify"] else EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()
