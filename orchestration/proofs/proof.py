@@ -1,0 +1,339 @@
+"""Prove a cell: run its suites, store the verdict that the gate of its data path reads.
+
+A verdict speaks of one state of the catalog: its digest is taken before the first rule and compared after the last.
+Whatever goes wrong is a verdict too, ``error``; nothing here can turn "could not be asked" into "holds".
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
+
+from orchestration.cells import endpoints, routing
+from orchestration.cells.regions import REGIONS, Cell
+from orchestration.cells.relations import Edition, Relation, load_relations
+from orchestration.lifecycle.docs_site import DATA_DOCS
+from orchestration.proofs.attacks import Attack, attack
+from orchestration.quality.data_docs import DataDocs
+from orchestration.quality.suite import load_suite
+from orchestration.quality.validation import Offender, Session, SuiteResult, Verdict, validate
+from orchestration.settings import PROJECT_ROOT, Settings, get_settings
+
+SUITES = ("tenant_isolation", "geo_residency")
+SUITES_DIRECTORY = PROJECT_ROOT / "expectations"
+
+# One proof at a time in a cell; the number only has to be nobody else's.
+LOCK_KEY = 0x70726F6F66  # "proof"
+LOCK_WAIT_SECONDS = 120
+
+# dbt builds a table beside the old one and renames both: for that moment there are relations that nobody declared.
+TRANSIENT = "__dbt_(tmp|backup)"
+TRANSIENT_WAIT_SECONDS = 20
+_POLL_SECONDS = 0.25
+
+# A catalog that changes while it is looked at is looked at once more, not for ever.
+ATTEMPTS = 2
+
+# What a month of hourly proofs, or a day of proofs every three minutes, leaves behind.
+KEPT_PROOFS = 500
+KEPT_DAYS = 30
+
+RULE_TIMEOUT = "60s"
+
+
+class ProofError(RuntimeError):
+    """A proof could not be carried out; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class RuleOffender:
+    """What breaks which rule: an object's name, and how many of its rows, grants or the like."""
+
+    rule: str
+    object: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A verdict on one suite in one cell.
+
+    Attributes:
+        verdict: green, red, or error: could not be proven.
+        offenders: what is violated, by name and count.
+        errors: why it could not be proven.
+        result: the rules' answers; None when none was asked.
+        recorded: whether the verdict is in ``platform.proofs``, where the gate reads it.
+    """
+
+    proof_id: UUID
+    cell: Cell
+    suite: str
+    verdict: Verdict
+    offenders: tuple[RuleOffender, ...]
+    errors: tuple[str, ...]
+    rules_run: int
+    seconds: float
+    result: SuiteResult | None = None
+    recorded: bool = False
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of the suites over one state of the catalog."""
+
+    digest: str
+    started_at: datetime
+    results: list[SuiteResult]
+    attacks: list[Attack]
+
+
+def data_docs(cell: Cell, settings: Settings) -> DataDocs:
+    """Return where the data docs of ``cell`` are; the results they are made from are not served."""
+    return DataDocs(
+        site=(settings.docs / DATA_DOCS.format(cell=cell)).parent,
+        store=settings.home / "data_docs" / cell,
+        title=f"cell {cell}",
+    )
+
+
+def prove(cell: Cell, suites: Sequence[str] = SUITES, *, settings: Settings | None = None) -> list[Proof]:
+    """Prove ``suites`` in ``cell`` and record the verdicts; never raises for what concerns the cell.
+
+    Whatever cannot be carried out is a verdict ``error``, recorded if the cell can still be reached.
+
+    Raises:
+        ValueError: a suite does not exist.
+    """
+    settings = settings or get_settings()
+    for suite in suites:
+        if suite not in SUITES:
+            raise ValueError(f"unknown suite {suite!r}: one of {', '.join(SUITES)} is needed")
+    started = time.monotonic()
+    try:
+        with (
+            routing.connect(
+                cell, "auditor", autocommit=True, application_name="capstone proof", settings=settings
+            ) as connection,
+            _lock(connection, cell),
+        ):
+            _require_all_rows(connection)
+            run = _run(connection, cell, suites, settings)
+            proofs = [_proof(cell, result, time.monotonic() - started) for result in run.results]
+            return _record(connection, proofs, run)
+    except Exception as error:  # noqa: BLE001 - any exception is a verdict, not a crash
+        return _unproven(cell, suites, error, time.monotonic() - started, settings)
+
+
+def kind_of(error: BaseException) -> str:
+    """Return what may be told of an exception: the text of this project's own errors, the kind of all others.
+
+    The text of a database error may quote a row.
+    """
+    if isinstance(error, psycopg.Error):
+        return f"{type(error).__name__} ({error.sqlstate or 'no connection'})"
+    if type(error).__module__.startswith("orchestration."):
+        return str(error)
+    return type(error).__name__
+
+
+@contextmanager
+def _lock(connection: psycopg.Connection[TupleRow], cell: Cell) -> Iterator[None]:
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while not _one(connection, "select pg_try_advisory_lock(%s)", (LOCK_KEY,)):
+        if time.monotonic() > deadline:
+            raise ProofError(f"another proof of cell {cell!r} has been running for {LOCK_WAIT_SECONDS} s: try again")
+        time.sleep(_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        # A lost connection has lost its lock.
+        if not connection.closed:
+            connection.execute("select pg_advisory_unlock(%s)", (LOCK_KEY,))
+
+
+def _require_all_rows(connection: psycopg.Connection[TupleRow]) -> None:
+    """Fail if this role is subject to row security: its proof would hold for want of rows."""
+    role, sees_all = _row(
+        connection,
+        "select current_user, r.rolsuper or r.rolbypassrls from pg_roles as r where r.rolname = current_user",
+    )
+    if not sees_all:
+        raise ProofError(f"role {role!r} is subject to row security and would see no offender: grant it BYPASSRLS")
+
+
+def _run(connection: psycopg.Connection[TupleRow], cell: Cell, suites: Sequence[str], settings: Settings) -> _Run:
+    """Run ``suites``, once more if the catalog changed meanwhile.
+
+    Raises:
+        ProofError: it changed again.
+    """
+    for _ in range(ATTEMPTS):
+        _wait_for_transient_relations(connection)
+        digest, started_at = _row(connection, "select platform.catalog_digest(), clock_timestamp()")
+        relations = load_relations(_edition(connection))
+        attacks = attack(cell, relations, settings) if "tenant_isolation" in suites else []
+        results = validate(
+            [load_suite(SUITES_DIRECTORY / suite) for suite in suites],
+            endpoints.dsn(cell, "auditor", settings=settings),
+            source=f"cell {cell}",
+            session=_session(cell, relations, attacks),
+            docs=data_docs(cell, settings),
+        )
+        if _one(connection, "select platform.catalog_digest()") == digest:
+            return _Run(str(digest), started_at, results, attacks)
+    raise ProofError(f"the catalog of cell {cell!r} changed during {ATTEMPTS} proofs: nothing is proven, try again")
+
+
+def _wait_for_transient_relations(connection: psycopg.Connection[TupleRow]) -> None:
+    """Wait while dbt renames; what is still there afterwards was left behind, and is judged like any relation."""
+    deadline = time.monotonic() + TRANSIENT_WAIT_SECONDS
+    while time.monotonic() < deadline and _one(
+        connection,
+        "select exists (select from pg_class as c where c.relkind in ('r', 'v', 'm') and c.relname ~ %s)",
+        (TRANSIENT,),
+    ):
+        time.sleep(_POLL_SECONDS)
+
+
+def _edition(connection: psycopg.Connection[TupleRow]) -> Edition:
+    return "community" if _one(connection, "select current_setting('timescaledb.license')") == "timescale" else "apache"
+
+
+def _session(cell: Cell, relations: Sequence[Relation], attacks: Sequence[Attack]) -> Session:
+    """Hand the declarations and the attacks' outcomes to the rules, as settings of their session."""
+    declared = [
+        {
+            "name": relation.name,
+            "kind": relation.kind,
+            "relkind": relation.relkind,
+            "tenant_column": relation.tenant_column,
+            "personal": relation.personal,
+            "app": relation.app,
+            "optional": relation.built_by_dbt,
+        }
+        for relation in relations
+    ]
+    regions = [
+        {"region": region.cell, "name": region.name, "residency": region.residency} for region in REGIONS.values()
+    ]
+    return Session(
+        settings={
+            # Nobody's function or operator comes before the server's own.
+            "search_path": "pg_catalog",
+            "statement_timeout": RULE_TIMEOUT,
+            "application_name": "capstone proof",
+            "proof.cell": cell,
+            "proof.relations": json.dumps(declared),
+            "proof.regions": json.dumps(regions),
+            "proof.attacks": json.dumps([asdict(each) for each in attacks]),
+        }
+    )
+
+
+def _proof(cell: Cell, result: SuiteResult, seconds: float) -> Proof:
+    offenders = [
+        RuleOffender(rule.rule, offender.object, offender.count)
+        for rule in result.rules
+        if rule.status == "failed"
+        for offender in rule.offenders
+    ]
+    errors = [f"{rule.rule}: {rule.error}" for rule in result.rules if rule.error is not None]
+    errors += [
+        f"{rule.rule}: {_named(offender)}"
+        for rule in result.rules
+        if rule.status == "unproven"
+        for offender in rule.offenders
+    ]
+    return Proof(
+        proof_id=uuid4(),
+        cell=cell,
+        suite=result.suite,
+        verdict=result.verdict,
+        offenders=tuple(offenders),
+        errors=tuple(errors),
+        rules_run=len(result.rules),
+        seconds=round(seconds, 3),
+        result=result,
+    )
+
+
+def _named(offender: Offender) -> str:
+    return f"{offender.object} ({offender.count})"
+
+
+def _record(connection: psycopg.Connection[TupleRow], proofs: Sequence[Proof], run: _Run) -> list[Proof]:
+    """Store verdicts and attacks in one transaction, and drop what is too old; the newest of a suite never is."""
+    with connection.transaction(), connection.cursor() as cursor:
+        for proof in proofs:
+            _insert(cursor, proof, run.digest, run.started_at)
+            if proof.suite == "tenant_isolation":
+                cursor.executemany(
+                    "insert into platform.proof_attacks (proof_id, attack, object, succeeded, outcome)"
+                    " values (%s, %s, %s, %s, %s)",
+                    [(proof.proof_id, a.attack, a.object, a.state == "succeeded", a.outcome) for a in run.attacks],
+                )
+            cursor.execute(
+                (Path(__file__).parent / "purge.sql").read_text(),
+                {
+                    "suite": proof.suite,
+                    "kept": KEPT_PROOFS,
+                    "days": KEPT_DAYS,
+                },
+            )
+    return [_recorded(proof) for proof in proofs]
+
+
+def _insert(cursor: psycopg.Cursor[TupleRow], proof: Proof, digest: str, started_at: datetime) -> None:
+    # An error names what could not be asked in the place of offenders, with a count of 0.
+    named = [asdict(offender) for offender in proof.offenders]
+    named += [
+        {"rule": error.partition(": ")[0], "object": f"not proven: {error}", "count": 0} for error in proof.errors
+    ]
+    cursor.execute(
+        "insert into platform.proofs"
+        " (proof_id, suite, verdict, catalog_digest, offenders, rules_run, started_at, finished_at)"
+        " values (%s, %s, %s, %s, %s, %s, %s, clock_timestamp())",
+        (proof.proof_id, proof.suite, proof.verdict, digest, Jsonb(named), proof.rules_run, started_at),
+    )
+
+
+def _unproven(cell: Cell, suites: Sequence[str], error: Exception, seconds: float, settings: Settings) -> list[Proof]:
+    """Return, and record if the cell can be reached, a verdict ``error`` for every suite."""
+    reason = kind_of(error)
+    proofs = [
+        Proof(uuid4(), cell, suite, "error", (), (reason,), rules_run=0, seconds=round(seconds, 3)) for suite in suites
+    ]
+    try:
+        with routing.connect(cell, "auditor", application_name="capstone proof", settings=settings) as connection:
+            now: datetime = _row(connection, "select clock_timestamp()")[0]
+            with connection.cursor() as cursor:
+                for proof in proofs:
+                    _insert(cursor, proof, "unknown", now)
+    except (psycopg.Error, routing.CellUnavailableError, endpoints.EndpointError):
+        # The gate needs no record to stay closed: within the hour the last green verdict is too old.
+        return proofs
+    return [_recorded(proof) for proof in proofs]
+
+
+def _recorded(proof: Proof) -> Proof:
+    return replace(proof, recorded=True)
+
+
+def _row(connection: psycopg.Connection[TupleRow], query: str, parameters: tuple[object, ...] = ()) -> TupleRow:
+    row = connection.execute(query, parameters or None).fetchone()
+    if row is None:
+        raise ProofError(f"no answer to: {query}")
+    return row
+
+
+def _one(connection: psycopg.Connection[TupleRow], query: str, parameters: tuple[object, ...] = ()) -> object:
+    return _row(connection, query, parameters)[0]
