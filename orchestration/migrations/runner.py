@@ -104,7 +104,7 @@ def _failure(migration: Migration, statement: Statement, number: int, error: psy
         before = statement.text[: int(position) - 1]
         line += before.count("\n")
         where += f", character {len(before) - (before.rfind(chr(10)) + 1) + 1} of the line"
-    # The detail may quote rows; it stays in the server's log.
+    # The detail is left out: it may quote a row.
     message = error.diag.message_primary or str(error).strip().splitlines()[0]
     hint = f" (hint: {error.diag.message_hint})" if error.diag.message_hint else ""
     context = f"; in {error.diag.context.splitlines()[0]}" if error.diag.context else ""

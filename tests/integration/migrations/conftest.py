@@ -1,0 +1,42 @@
+"""An empty database of a real server for each test that applies migrations of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from psycopg import sql
+from pydantic import SecretStr
+
+from orchestration.cells import endpoints, routing
+from orchestration.engines.local import LocalEngines
+from orchestration.migrations import DOMAINS
+from orchestration.settings import Settings, get_settings
+
+
+@pytest.fixture
+def empty_database(engines: LocalEngines) -> Iterator[Settings]:
+    """Settings whose cell na is a new, empty database beside the cell's own."""
+    del engines  # only has to run
+    name = f"migrations_{uuid4().hex[:12]}"
+    with routing.connect("na", "superuser", autocommit=True) as connection:
+        connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+    dsn = endpoints.dsn("na", "superuser", database=name)
+    yield Settings(home=get_settings().home, dsn_na=SecretStr(dsn))
+    with routing.connect("na", "superuser", autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def sql_root(tmp_path: Path) -> Path:
+    """A copy of the shipped platform files, and one small file in each other domain."""
+    from orchestration.migrations.files import SQL_ROOT
+
+    for domain in DOMAINS:
+        (tmp_path / domain).mkdir()
+        if domain == "platform":
+            for path in (SQL_ROOT / domain).glob("*.sql"):
+                (tmp_path / domain / path.name).write_bytes(path.read_bytes())
+        else:
+            (tmp_path / domain / "001_first.sql").write_text(f"create table {domain}.first (id integer primary key);\n")
+    return tmp_path
