@@ -14,7 +14,7 @@ made by polars and sent in 1 MB blocks, 0.84-0.98.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import pq, sql
 
+from orchestration.cells.regions import Cell
 from orchestration.loading.arrow_columns import constant_text, constant_uuid
 from orchestration.loading.copy_encoding import COPY_HEADER, COPY_TRAILER, TableColumn, encode
 
@@ -166,6 +167,18 @@ def require_row_security_bypassed(connection: Connection, table: str) -> None:
         raise LoadError(f"role {user!r} is subject to row security on {table}: load as a role with BYPASSRLS (loader)")
 
 
+def require_cell(connection: Connection, cell: Cell) -> None:
+    """Fail unless this database is ``cell``: people of one region must not be loaded into another by a wrong DSN.
+
+    Raises:
+        LoadError: the database is another cell's, or none yet.
+    """
+    row = connection.execute("select cell from platform.cell").fetchone()
+    if row is None or row[0] != cell:
+        found = "no cell yet: apply the schema assets first" if row is None else f"cell {row[0]!r}"
+        raise LoadError(f"the database that CAPSTONE_DSN_{cell.upper()} or the engines name for {cell!r} is {found}")
+
+
 def lock_load(connection: Connection, table: str, load: Load) -> None:
     """Wait until no other transaction replaces the same load of the same table; held until the transaction ends."""
     connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"load/{table}/{load.load_id}"])
@@ -208,9 +221,7 @@ def copy_rows(connection: Connection, table: str, blocks: Iterable[Block]) -> in
     head = _arrow(first)
     names = head.column_names
     columns = _chosen(table, table_columns(connection, table), names)
-    command = sql.SQL("copy {} ({}) from stdin (format binary)").format(
-        identifier(table), sql.SQL(", ").join(map(sql.Identifier, names))
-    )
+    command = sql.SQL("copy {} ({}) from stdin (format binary)").format(identifier(table), _names(names))
     sent = 0
     with connection.cursor() as cursor:
         with cursor.copy(command) as copy:
@@ -376,11 +387,33 @@ class UpsertRule:
         table: ``schema.table``.
         key: columns of the primary key, by which rows meet.
         keep: columns that are written once, when the row is new, and belong to the running service afterwards.
+        owner: columns by which an existing row is known to be the load's own; one that differs is an error.
     """
 
     table: str
     key: tuple[str, ...]
-    keep: tuple[str, ...] = field(default=())
+    keep: tuple[str, ...] = ()
+    owner: tuple[str, ...] = ()
+
+
+def _names(names: Sequence[str], table: str | None = None) -> sql.Composed:
+    """Return column names, of ``table`` if given, as a list for a statement."""
+    return sql.SQL(", ").join(sql.Identifier(*([table] if table else []), name) for name in names)
+
+
+def _require_own(connection: Connection, rule: UpsertRule) -> None:
+    query = statement("taken_keys").format(
+        table=identifier(rule.table),
+        key=_names(rule.key),
+        existing=_names(rule.owner, "existing"),
+        staged=_names(rule.owner, "staged"),
+    )
+    row = connection.execute(query).fetchone()
+    if row is None or row[0]:
+        raise LoadError(
+            f"{row[0] if row else '?'} rows of {rule.table} have the keys of rows to be loaded and belong to somebody "
+            f"else (they differ in {', '.join(rule.owner)}): remove them, or give them other ids"
+        )
 
 
 def upsert(connection: Connection, rule: UpsertRule, blocks: Iterable[Block]) -> Upserted:
@@ -389,7 +422,8 @@ def upsert(connection: Connection, rule: UpsertRule, blocks: Iterable[Block]) ->
     A row that already is as given is not rewritten.
 
     Raises:
-        LoadError, ColumnEncodingError: see ``copy_rows``.
+        LoadError: an existing row with the same key is not the load's own, see also ``copy_rows``.
+        ColumnEncodingError: see ``copy_rows``.
     """
     iterator = iter(blocks)
     first = next(iterator, None)
@@ -399,10 +433,7 @@ def upsert(connection: Connection, rule: UpsertRule, blocks: Iterable[Block]) ->
     head = _arrow(first)
     names = head.column_names
     _chosen(rule.table, table_columns(connection, rule.table), names)
-    parts = {
-        "table": identifier(rule.table),
-        "columns": sql.SQL(", ").join(map(sql.Identifier, names)),
-    }
+    parts = {"table": identifier(rule.table), "columns": _names(names), "key": _names(rule.key)}
     connection.execute(statement("staging_table").format(**parts))
 
     def all_blocks() -> Iterator[Block]:
@@ -410,13 +441,14 @@ def upsert(connection: Connection, rule: UpsertRule, blocks: Iterable[Block]) ->
         yield from iterator
 
     staged = copy_rows(connection, "pg_temp.staging", all_blocks())
+    if rule.owner:
+        _require_own(connection, rule)
     changeable = [name for name in names if name not in rule.key and name not in rule.keep]
     query = statement("upsert_from_staging" if changeable else "insert_from_staging").format(
         **parts,
-        key=sql.SQL(", ").join(map(sql.Identifier, rule.key)),
-        changeable=sql.SQL(", ").join(map(sql.Identifier, changeable)),
-        existing=sql.SQL(", ").join(sql.Identifier("existing", name) for name in changeable),
-        excluded=sql.SQL(", ").join(sql.Identifier("excluded", name) for name in changeable),
+        changeable=_names(changeable),
+        existing=_names(changeable, "existing"),
+        excluded=_names(changeable, "excluded"),
     )
     row = connection.execute(query).fetchone()
     inserted, written = row if row is not None else (0, 0)

@@ -22,11 +22,11 @@ import pyarrow.compute as pc
 from orchestration.cells.regions import Cell
 from orchestration.loading.arrow_columns import chosen_text, money_column, uuid_column
 from orchestration.loading.copy_loader import MAX_BLOCK_ROWS
+from orchestration.loading.id_spaces import first_order_id
 from orchestration.loading.window import ScaleSize, share_out
 from orchestration.synthetic.hashing import Floats, Ints, pick, random_uuids
 from orchestration.synthetic.markets import DEVICES, MARKETS
 from orchestration.synthetic.merchants import Catalogue, catalogue, merchants
-from orchestration.synthetic.order_ids import first_order_id
 from orchestration.synthetic.pages import (
     BROWSABLE_PATHS,
     CART_PATH,

@@ -1,0 +1,114 @@
+"""Synthetic events into ``analytics.events``: each day's partition replaced exactly, one transaction per day."""
+
+from collections.abc import Callable, Iterable
+from datetime import date
+
+from orchestration.cells import routing
+from orchestration.cells.regions import Cell
+from orchestration.loading.copy_loader import (
+    Connection,
+    Load,
+    LoadError,
+    LoadReport,
+    Scope,
+    lock_load,
+    replace,
+    require_cell,
+)
+from orchestration.loading.seeds import seeds_load, write_shoppers
+from orchestration.loading.window import Window, day_bounds, read_window, require_days
+from orchestration.settings import Settings, get_settings
+from orchestration.synthetic.events import generate_day
+from orchestration.synthetic.merchants import merchants
+from orchestration.synthetic.people import shopper_rows
+from orchestration.synthetic.shoppers import shoppers_won
+
+
+def events_load(cell: Cell, day: date) -> Load:
+    """Return the identity of the synthetic events of one day of ``cell``."""
+    return Load(f"{cell}/analytics/events", "synthetic", day.isoformat(), "generator: events")
+
+
+def _silent(_: LoadReport) -> None:
+    """Report to nobody."""
+
+
+def require_merchants(connection: Connection, cell: Cell, window: Window, seed: int) -> None:
+    """Fail unless the merchants whose events are to be loaded are there.
+
+    Raises:
+        LoadError: the cell is not seeded at this scale.
+    """
+    ids = list(merchants(cell, window.size, seed).ids)
+    row = connection.execute("select count(*) from saas.tenants where id = any(%s)", [ids]).fetchone()
+    found = row[0] if row else 0
+    if found != len(ids):
+        raise LoadError(
+            f"cell {cell!r} has {found} of the {len(ids)} tenants of scale {window.scale!r}: "
+            "materialize its seeds first"
+        )
+
+
+def _win_shoppers(connection: Connection, cell: Cell, day: date, window: Window, seed: int) -> None:
+    """Write the shoppers won on a day after the window that the seeds cover."""
+    index = (day - window.first_day).days
+    if index < window.size.days:
+        return
+    size, first_day = window.size, window.first_day
+    with connection.transaction():
+        lock_load(connection, "seeds", seeds_load(cell))
+        won = shoppers_won(cell, index, index, size=size, seed=seed)
+        write_shoppers(connection, shopper_rows(cell, won, size=size, seed=seed, first_day=first_day))
+
+
+def load_events_days(
+    cell: Cell,
+    days: Iterable[date],
+    *,
+    settings: Settings | None = None,
+    window: Window | None = None,
+    on_day: Callable[[LoadReport], None] = _silent,
+) -> tuple[LoadReport, ...]:
+    """Replace the synthetic events of each of ``days`` in ``cell``.
+
+    A day is committed as a whole before the next begins: interrupted, the days reported so far are loaded and the
+    others are as they were.
+
+    Args:
+        cell: the cell.
+        days: daily partitions, in any order.
+        settings: which platform, and the generator's ``seed``.
+        window: scale and first day, unless the platform's own.
+        on_day: called after each day's commit.
+
+    Raises:
+        EmptyPartitionRangeError: no day is given.
+        WindowError: a day lies before the platform's first.
+        LoadError: the cell is not seeded, the database is another cell's.
+        CellUnavailableError: the cell cannot be reached.
+    """
+    settings = settings or get_settings()
+    window = window or read_window(settings)
+    chosen = require_days(days, window.first_day)
+    reports = []
+    with routing.connect(
+        cell, "loader", autocommit=True, application_name="capstone events", settings=settings
+    ) as connection:
+        require_cell(connection, cell)
+        require_merchants(connection, cell, window, settings.seed)
+        for day in chosen:
+            _win_shoppers(connection, cell, day, window, settings.seed)
+            start, end = day_bounds(day)
+            blocks = generate_day(cell, day, size=window.size, seed=settings.seed, first_day=window.first_day)
+            scope = Scope("analytics.events", time_column="time", start=start, end=end)
+            report = replace(connection, events_load(cell, day), scope, blocks)
+            reports.append(report)
+            on_day(report)
+    return tuple(reports)
+
+
+def load_events_day(
+    cell: Cell, day: date, *, settings: Settings | None = None, window: Window | None = None
+) -> LoadReport:
+    """Replace the synthetic events of one day in ``cell``; see ``load_events_days``."""
+    return load_events_days(cell, [day], settings=settings, window=window)[0]
