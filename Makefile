@@ -35,12 +35,12 @@ lint: install ## ruff, mypy, sqlfluff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint sql dbt_project
+	$(BIN)/sqlfluff lint sql expectations dbt_project/models dbt_project/tests
 
 format: install ## let ruff and sqlfluff mend what they can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/sqlfluff fix sql dbt_project
+	$(BIN)/sqlfluff fix sql expectations dbt_project/models dbt_project/tests
 
 docs: install ## rebuild the dbt docs and data docs of the running platform
 	@$(BIN)/capstone materialize 'group:na_docs or group:eu_docs or group:apac_docs'
