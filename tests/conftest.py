@@ -8,7 +8,7 @@ import os
 import random
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +18,8 @@ import pytest
 from orchestration.engines import home, ports
 from orchestration.engines.local import LocalEngines
 from orchestration.settings import Settings, get_settings, temporary_home
+
+NewSettings = Callable[[], Settings]
 
 # Below the ephemeral ports, above the block of a real platform and of the few homes beside it, so that neither the
 # platform of whoever runs the tests nor its next start finds its ports taken.
@@ -96,6 +98,23 @@ def platform_home() -> Iterator[Path]:
             remove_home(directory)
             get_settings.cache_clear()
             signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="session")
+def new_settings() -> Iterator[NewSettings]:
+    """Make settings of further new homes on free ports; what runs in them is stopped and removed at the end."""
+    made: list[Settings] = []
+
+    def make() -> Settings:
+        made.append(Settings(home=new_home(), port_base=free_port_base()))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for settings in made:
+            if settings.home.exists():
+                remove_home(settings.home, settings.port_base)
 
 
 @pytest.fixture(scope="session")

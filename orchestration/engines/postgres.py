@@ -99,18 +99,18 @@ class PostgresServer:
             EngineError: initdb failed; says why.
             DiskFullError: there is no room for it.
         """
+        unfinished = self.directory / "data.unfinished"
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+            report(f"{self}: discarded a data directory that was never finished")
+        for forgotten in self.directory.glob(f"{PASSWORD_FILE}*"):
+            forgotten.unlink()
         if self.major_of_data() is not None:
             return
         self._require_space(NEW_CLUSTER_BYTES)
         began = time.monotonic()
         home.passage(self.directory.parent)
         home.passage(self.directory)
-        for forgotten in self.directory.glob(f"{PASSWORD_FILE}*"):
-            forgotten.unlink()
-        unfinished = self.directory / "data.unfinished"
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-            report(f"{self}: discarded a data directory that was never finished")
         home.own_directory(unfinished, self._user, 0o700)
         with tempfile.NamedTemporaryFile("w", dir=self.directory, prefix=PASSWORD_FILE) as file:
             file.write(password + "\n")

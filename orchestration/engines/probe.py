@@ -20,7 +20,7 @@ class PostgresFacts:
     Attributes:
         version: of PostgreSQL, "15.18".
         timescaledb_version: of the extension in the cell's database, None where it is not created.
-        edition: "apache" or "timescale" (Community), None where the library is not loaded.
+        edition: "apache" or "timescale" (Community), None where the extension is not created.
     """
 
     version: str
@@ -34,7 +34,8 @@ def ask_postgres(cluster: Cluster, settings: Settings) -> PostgresFacts:
     Raises:
         routing.CellUnavailableError: it does not answer.
     """
-    with routing.connect(cluster, "superuser", autocommit=True, settings=settings) as connection:
+    database = "dagster" if cluster == "control" else None
+    with routing.connect(cluster, "superuser", database=database, autocommit=True, settings=settings) as connection:
         row = connection.execute(
             "select (select extversion from pg_extension where extname = 'timescaledb'),"
             " current_setting('timescaledb.license', true)"

@@ -17,14 +17,19 @@ def find(user: ServerUser, name: str, belongs: Callable[[list[str]], bool]) -> l
     The command line is readable to every user and in every container, which a process's working directory is not.
     """
     found: list[psutil.Process] = []
-    for process in psutil.process_iter(["name", "uids", "status", "cmdline"]):
-        information = process.info
-        if information["name"] != name or information["status"] == psutil.STATUS_ZOMBIE:
+    for process in psutil.process_iter():
+        try:
+            # Each of these is a file to read, of each process of the machine: the one that rules out most goes first.
+            if (
+                process.name() == name
+                and belongs(process.cmdline())
+                and process.uids().real == user.uid
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
+                found.append(process)
+        except psutil.Error:
+            # It has ended meanwhile, or is none of ours.
             continue
-        if information["uids"] is None or information["uids"].real != user.uid:
-            continue
-        if belongs(information["cmdline"] or []):
-            found.append(process)
     return found
 
 
