@@ -104,7 +104,7 @@ begin
         select
             w.variant_id, w.quantity, v.inventory_count, p.status, p.base_price + v.price_adjustment as unit_price,
             v.id is not null as exists
-        from pg_catalog.unnest(v_variant_ids, v_quantities) as w (variant_id, quantity)
+        from unnest(v_variant_ids, v_quantities) as w (variant_id, quantity)
         left join ecommerce.product_variants as v on v.tenant_id = v_tenant_id and v.id = w.variant_id
         left join ecommerce.products as p on p.tenant_id = v.tenant_id and p.id = v.product_id
         order by w.variant_id
@@ -139,15 +139,15 @@ begin
 
     insert into ecommerce.order_items (tenant_id, order_id, variant_id, quantity, unit_price, total_price)
     select v_tenant_id, v_order_id, w.variant_id, w.quantity, w.unit_price, w.unit_price * w.quantity
-    from pg_catalog.unnest(v_variant_ids, v_quantities, v_unit_prices) as w (variant_id, quantity, unit_price);
+    from unnest(v_variant_ids, v_quantities, v_unit_prices) as w (variant_id, quantity, unit_price);
 
     insert into ecommerce.inventory_movements (tenant_id, variant_id, order_id, quantity_change, reason)
     select v_tenant_id, w.variant_id, v_order_id, -w.quantity, 'sale'
-    from pg_catalog.unnest(v_variant_ids, v_quantities) as w (variant_id, quantity);
+    from unnest(v_variant_ids, v_quantities) as w (variant_id, quantity);
 
     update ecommerce.product_variants as v
     set inventory_count = v.inventory_count - w.quantity
-    from pg_catalog.unnest(v_variant_ids, v_quantities) as w (variant_id, quantity)
+    from unnest(v_variant_ids, v_quantities) as w (variant_id, quantity)
     where v.tenant_id = v_tenant_id and v.id = w.variant_id;
 
     return v_order_id;
