@@ -46,4 +46,4 @@ docs: install ## rebuild the dbt docs and data docs of the running platform
 	@$(BIN)/capstone materialize 'group:na_docs or group:eu_docs or group:apac_docs'
 
 manifest: install ## parse the dbt project; Dagster does it by itself when it is missing
-	@$(BIN)/dbt parse --project-dir dbt_project --profiles-dir dbt_project
+	@DBT=$(BIN)/dbt sh docker/prepare_manifest.sh
