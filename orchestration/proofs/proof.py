@@ -48,6 +48,9 @@ KEPT_DAYS = 30
 
 RULE_TIMEOUT = "60s"
 
+# In the place of a digest, where a proof failed before or because it could be taken: equal to no catalog's.
+UNKNOWN_DIGEST = "unknown"
+
 
 class ProofError(RuntimeError):
     """A proof could not be carried out; the message says why, and what to do."""
@@ -317,7 +320,7 @@ def _unproven(cell: Cell, suites: Sequence[str], error: Exception, seconds: floa
             now: datetime = _row(connection, "select clock_timestamp()")[0]
             with connection.cursor() as cursor:
                 for proof in proofs:
-                    _insert(cursor, proof, "unknown", now)
+                    _insert(cursor, proof, UNKNOWN_DIGEST, now)
     except (psycopg.Error, routing.CellUnavailableError, endpoints.EndpointError):
         # The gate needs no record to stay closed: within the hour the last green verdict is too old.
         return proofs
