@@ -1,0 +1,207 @@
+"""Every place where rows of tenants or persons, or copies of them, can be: what residency, export and erasure go by.
+
+A store registers here once. What is proven, exported or erased iterates this list, so a store that is missing here is
+a copy that nobody looks for.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from orchestration.cells.regions import Cell
+from orchestration.cells.relations import DBT_SCHEMAS, load_relations
+from orchestration.settings import PROJECT_ROOT, Settings, get_settings
+
+# tables: relations of a cell's database; database: what the server keeps of them beside tables; redis; files.
+Medium = Literal["tables", "database", "redis", "files"]
+# cell: one per region, may hold regional data; shared: one for all regions, must never hold any.
+Scope = Literal["cell", "shared"]
+# rows: tenants' or persons' own; derived: built from rows, pseudonymous; names: only names and counts by intent.
+Holds = Literal["rows", "derived", "names"]
+
+
+@dataclass(frozen=True)
+class Store:
+    """One kind of place.
+
+    Attributes:
+        name: unique.
+        medium: how it is reached.
+        scope: per cell, or shared by all.
+        holds: the most sensitive that belongs in it.
+        where: below the state directory for files (``{cell}`` is replaced), else schemas, relations or keys.
+        description: what it is, and who writes it.
+        expiry: what ends a copy there: a policy or a person; None where rows live until they are erased.
+    """
+
+    name: str
+    medium: Medium
+    scope: Scope
+    holds: Holds
+    where: tuple[str, ...]
+    description: str
+    expiry: str | None = None
+
+    def paths(self, cell: Cell, settings: Settings | None = None) -> tuple[Path, ...]:
+        """Return the directories or files of this store, of ``cell`` where it is per cell.
+
+        Raises:
+            ValueError: it does not consist of files.
+        """
+        if self.medium != "files":
+            raise ValueError(f"store {self.name!r} is in {self.medium}, not in files")
+        home = (settings or get_settings()).home
+        found = []
+        for place in self.where:
+            path = Path(place.format(cell=cell))
+            found.append(path if path.is_absolute() else home / path)
+        return tuple(found)
+
+
+def _relations_of(*schemas: str) -> tuple[str, ...]:
+    return tuple(r.name for r in load_relations() if r.schema in schemas and r.kind in ("tenant", "person"))
+
+
+def stores() -> tuple[Store, ...]:
+    """Return every store.
+
+    Raises:
+        RelationsError: the declaration of relations is not usable.
+    """
+    return (
+        Store(
+            "persons",
+            "tables",
+            "cell",
+            "rows",
+            _relations_of("geo"),
+            "Persons and their region of record, written by loads",
+        ),
+        Store("tenants", "tables", "cell", "rows", _relations_of("saas"), "Tenants, staff and projects"),
+        Store("shops", "tables", "cell", "rows", _relations_of("ecommerce"), "Shoppers, orders, payments, reviews"),
+        Store(
+            "events",
+            "tables",
+            "cell",
+            "rows",
+            ("analytics.events", "analytics.events_history"),
+            "Behavioural events; of the hypertable the rows are in its chunks",
+            "analytics.events: one year; analytics.events_history: never",
+        ),
+        Store(
+            "rollups",
+            "tables",
+            "cell",
+            "derived",
+            ("analytics.events_hourly",),
+            "Counts per tenant and hour, kept by a refresh or a continuous aggregate",
+            "as analytics.events",
+        ),
+        Store("chunks", "database", "cell", "rows", ("analytics_chunks",), "Where hypertables keep their rows"),
+        Store("models", "tables", "cell", "derived", DBT_SCHEMAS, "What dbt builds", "rebuilt from the rows"),
+        Store(
+            "rejects",
+            "tables",
+            "cell",
+            "names",
+            ("platform.loads", "platform.load_rejects"),
+            "Loads and refused lines: number, column and reason, never the line",
+        ),
+        Store(
+            "proofs",
+            "tables",
+            "cell",
+            "names",
+            ("platform.proofs", "platform.proof_attacks"),
+            "Verdicts and attacks: names and counts",
+            "the newest 500 of a suite, 30 days",
+        ),
+        Store(
+            "write-ahead log and dead rows",
+            "database",
+            "cell",
+            "rows",
+            ("pg_wal", "dead tuples"),
+            "What was deleted stays until vacuum and the recycling of WAL",
+            "vacuum and checkpoints",
+        ),
+        Store(
+            "replication",
+            "database",
+            "cell",
+            "rows",
+            ("publications", "replication slots", "standbys"),
+            "What leaves the server; only declared global relations may",
+        ),
+        Store(
+            "counters", "redis", "cell", "derived", ("*",), "Redis: counters, sketches and streams of the last minutes"
+        ),
+        Store("queue", "redis", "cell", "rows", ("stream:*",), "Events between collector and database", "once stored"),
+        Store("redis files", "files", "cell", "rows", ("redis/{cell}",), "Redis' append-only file and snapshots"),
+        Store(
+            "database files", "files", "cell", "rows", ("postgres/{cell}",), "Data directory of the cell's PostgreSQL"
+        ),
+        Store("exports", "files", "cell", "rows", ("exports/{cell}",), "Exports of tenants and persons", "by hand"),
+        Store("backups", "files", "cell", "rows", ("backups/{cell}",), "Backups of tenants", "by hand"),
+        Store(
+            "data docs",
+            "files",
+            "cell",
+            "names",
+            ("docs/{cell}/data", "data_docs/{cell}"),
+            "Pages of the proofs and the results that they are made from",
+            "the last 20 validations of a suite",
+        ),
+        Store("dbt docs", "files", "cell", "names", ("docs/{cell}/dbt",), "Descriptions and columns of the models"),
+        Store(
+            "dbt artifacts",
+            "files",
+            "shared",
+            "names",
+            (str(PROJECT_ROOT / "dbt_project" / "target"), str(PROJECT_ROOT / "dbt_project" / "logs")),
+            "Compiled SQL, run results and logs of dbt",
+            "overwritten by the next run",
+        ),
+        Store(
+            "run records",
+            "database",
+            "shared",
+            "names",
+            ("control: database dagster",),
+            "Dagster's runs, event log and asset metadata",
+            "the job run_retention",
+        ),
+        Store(
+            "global aggregates",
+            "database",
+            "shared",
+            "derived",
+            ("control: database global",),
+            "k-anonymous aggregates of all cells",
+        ),
+        Store(
+            "control files", "files", "shared", "names", ("postgres/control",), "Data directory of the control cluster"
+        ),
+        Store(
+            "run logs",
+            "files",
+            "shared",
+            "names",
+            ("dagster",),
+            "Standard output of Dagster's runs",
+            "the job run_retention",
+        ),
+        Store("server logs", "files", "shared", "names", ("logs",), "Logs of all servers: no statement's parameters"),
+    )
+
+
+def store(name: str) -> Store:
+    """Return the store of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    for each in stores():
+        if each.name == name:
+            return each
+    raise KeyError(f"no store is called {name!r}: one of {', '.join(each.name for each in stores())}")
