@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InstallError, LockedError) as error:
         sys.stderr.write(f"\n{error}\n")
         return 1
+    except BrokenPipeError:
+        # Whoever read the progress has gone; what was done stays. Python would complain once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except PermissionError as error:
         sys.stderr.write(f"\n{error.filename} cannot be written by this user: run this as its owner, or as root\n")
         return 1
