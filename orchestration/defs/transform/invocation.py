@@ -1,0 +1,72 @@
+"""dbt in a process of its own, with the variables of one cell and no other's."""
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import dagster as dg
+from packaging.version import Version
+
+from orchestration.cells.regions import Cell
+from orchestration.cells.shell_environment import DBT_PROJECT_DIR, dbt_environment
+from orchestration.defs.transform.light_dagster_dbt import (
+    DagsterDbtTranslator,
+    DbtCliInvocation,
+    get_updated_cli_invocation_params_for_context,
+)
+from orchestration.defs.transform.manifest import dbt_executable
+from orchestration.settings import Settings, get_settings
+
+# What a subprocess needs of this one. Everything else stays here: another cell's password is not dbt's business.
+_INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
+
+
+def subprocess_environment(cell: Cell, target_path: Path, settings: Settings | None = None) -> dict[str, str]:
+    """Return dbt's whole environment for ``cell``; it holds the transformer's password, so never log it."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    chosen = {
+        name: value for name, value in dbt_environment(cell, settings=settings).items() if not name.startswith("PG")
+    }
+    return {
+        **inherited,
+        **chosen,
+        "DAGSTER_DBT_CLI": "true",
+        "DBT_LOG_FORMAT": "json",
+        "DBT_TARGET_PATH": str(target_path),
+        "DBT_LOG_PATH": str(target_path),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def run_dbt(
+    cell: Cell, arguments: Sequence[str], *, context: dg.AssetExecutionContext | None = None
+) -> DbtCliInvocation:
+    """Start dbt for ``cell`` and return the invocation, whose ``stream()`` gives Dagster's events.
+
+    What ``DbtCliResource.cli`` does, without its reading of this process' environment (which is no cell's), its second
+    dbt process to ask for the version and its import of dbt-core for an adapter: four seconds of every run. The target
+    path is the cell's own and stays, so dbt finds its partial parse; the cell's pool lets one run use it at a time.
+    """
+    target_path = get_settings().home / "dbt" / cell / "dagster"
+    target_path.mkdir(parents=True, exist_ok=True)
+    parameters = get_updated_cli_invocation_params_for_context(
+        context=context, manifest={}, dagster_dbt_translator=DagsterDbtTranslator()
+    )
+    environment = subprocess_environment(cell, target_path)
+    if parameters.indirect_selection:
+        environment["DBT_INDIRECT_SELECTION"] = parameters.indirect_selection
+    project = parameters.dbt_project
+    return DbtCliInvocation.run(
+        args=[dbt_executable(), *arguments, *parameters.selection_args],
+        env=environment,
+        manifest=parameters.manifest,
+        dagster_dbt_translator=parameters.dagster_dbt_translator,
+        project_dir=Path(project.project_dir) if project else DBT_PROJECT_DIR,
+        target_path=target_path,
+        raise_on_error=True,
+        context=context,
+        adapter=None,
+        cli_version=Version(version("dbt-core")),
+        dbt_project=project,
+    )

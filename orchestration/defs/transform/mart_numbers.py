@@ -1,0 +1,64 @@
+"""Row counts and figures of a cell's marts, read after a build for the asset pages."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow
+
+from orchestration.defs.transform.figures import CohortCell, FunnelStep
+
+_FILE = Path(__file__).with_name("mart_numbers.sql")
+_MARK = "-- name: "
+# Below this many monthly cohorts the weekly ones say more.
+_FEWEST_MONTHS = 3
+
+
+def statements() -> dict[str, str]:
+    """Return the named statements of ``mart_numbers.sql``."""
+    parts = _FILE.read_text().split(_MARK)[1:]
+    return {name.strip(): body.strip() for name, _, body in (part.partition("\n") for part in parts)}
+
+
+def _rows(connection: Connection[TupleRow], name: str, parameters: Mapping[str, Any]) -> list[TupleRow]:
+    return connection.execute(statements()[name].encode(), parameters).fetchall()
+
+
+def row_counts(connection: Connection[TupleRow], relations: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Return the number of rows of each (schema, relation)."""
+    counts = {}
+    for schema, relation in relations:
+        query = sql.SQL("select count(*) from {}").format(sql.Identifier(schema, relation))
+        row = connection.execute(query).fetchone()
+        counts[schema, relation] = int(row[0]) if row else 0
+    return counts
+
+
+def funnel_steps(connection: Connection[TupleRow], first_day: date, last_day: date) -> list[FunnelStep]:
+    """Return users per funnel and step over the days."""
+    return [
+        FunnelStep(*row) for row in _rows(connection, "funnel_steps", {"first_day": first_day, "last_day": last_day})
+    ]
+
+
+def funnel_days(
+    connection: Connection[TupleRow], funnel: str, first_day: date, last_day: date
+) -> dict[date, dict[str, int]]:
+    """Return per day the mart's rows, and of one funnel how many entered and how many finished."""
+    parameters = {"funnel": funnel, "first_day": first_day, "last_day": last_day}
+    return {
+        day: {"rows": n_rows, "entered": entered or 0, "converted": converted or 0}
+        for day, n_rows, entered, converted in _rows(connection, "funnel_days", parameters)
+    }
+
+
+def cohort_cells(connection: Connection[TupleRow]) -> tuple[str, list[CohortCell]]:
+    """Return the period shown, month or week, and its retention over all tenants."""
+    found: list[CohortCell] = []
+    for period in ("month", "week"):
+        found = [CohortCell(*row) for row in _rows(connection, "cohort_cells", {"period": period})]
+        if len({cell.cohort for cell in found}) >= _FEWEST_MONTHS:
+            return period, found
+    return "week", found
