@@ -39,7 +39,7 @@ as $$
                 when n.finished_at > clock_timestamp() then 'was proven in the future: check the clock'
                 when n.finished_at < clock_timestamp() - n.max_age
                     then format(
-                        'was proven %s minutes ago, more than %s',
+                        'was proven %s minutes ago, at most %s are allowed',
                         floor(extract(epoch from clock_timestamp() - n.finished_at) / 60),
                         floor(extract(epoch from n.max_age) / 60)
                     )
