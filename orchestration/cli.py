@@ -136,9 +136,20 @@ def status(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def doctor() -> None:
-    """Say what is missing on this machine, and the command that mends it."""
-    raise NotImplementedError
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what is missing on this machine, and the command that mends it. Exit code 1 when something is."""
+    from dataclasses import asdict
+
+    from orchestration.engines.doctor import diagnose
+    from orchestration.lifecycle import console as view
+
+    findings = diagnose()
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        _console().print(view.findings_table(findings))
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()
@@ -160,10 +171,38 @@ def env(
     """Print what a plain dbt or psql in a shell needs: eval "$(capstone env na)"."""
     import shlex
 
-    from orchestration.cells.shell_environment import shell_environment
+    from orchestration.cells.regions import parse_cell
+    from orchestration.cells.shell_environment import dbt_environment
+    from orchestration.lifecycle.logins import parse_role
 
-    for name, value in shell_environment(cast("Cell", _cell(cell)), role, _settings()).items():
+    chosen = parse_cell(cell)
+    for name, value in dbt_environment(chosen, parse_role(chosen, role), settings=_settings()).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def verify(
+    what: Annotated[str, typer.Argument(help="isolation, residency or all.")] = "all",
+    cell: CellOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove isolation and residency now. Exit code 0 proven, 1 violated, 2 could not be proven."""
+    from typing import get_args
+
+    from orchestration.cells.regions import CELLS
+    from orchestration.lifecycle import console as view
+    from orchestration.proofs.verify import What
+    from orchestration.proofs.verify import verify as prove
+
+    if what not in get_args(What):
+        raise UsageMistakeError(f"cannot verify {what!r}: one of {', '.join(get_args(What))} is needed")
+    only = _cell(cell)
+    outcome = prove(cast("What", what), [only] if only else CELLS, settings=_settings())
+    if as_json:
+        typer.echo(json.dumps(outcome.as_json(), indent=2))
+    else:
+        _console().print(view.proofs_table(outcome.proofs))
+    raise typer.Exit(outcome.exit_code)
 
 
 def _days(partition: str | None, first: str | None, last: str | None) -> "DayRange | None":

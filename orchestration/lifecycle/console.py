@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +14,10 @@ from orchestration.lifecycle.reporting import Say
 from orchestration.lifecycle.runs import RunState
 from orchestration.lifecycle.status import CellStatus, PlatformStatus, ServiceState
 from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestration.engines.doctor import Finding
+    from orchestration.proofs.proof import Proof
 
 # A log file or a CI page gets a line about each run this often; a terminal has one that changes.
 LINE_SECONDS = 5.0
@@ -150,6 +155,36 @@ def groups_table(status: PlatformStatus) -> Table:
     return table
 
 
+def findings_table(findings: Sequence["Finding"]) -> Table:
+    """Return what the doctor found; what is amiss with the way to mend it."""
+    table = Table()
+    for column in ("", "what", "found", "mend it with"):
+        table.add_column(column)
+    for finding in findings:
+        mark = "[green]ok[/green]" if finding.ok else "[red]missing[/red]"
+        table.add_row(mark, escape(finding.name), escape(finding.detail), escape(finding.mend))
+    return table
+
+
+def proofs_table(proofs: Sequence["Proof"]) -> Table:
+    """Return the verdicts, and of each that is not green the offenders by name and count."""
+    table = Table()
+    for column in ("cell", "suite", "verdict", "rules", "seconds", "offenders"):
+        table.add_column(column)
+    for proof in proofs:
+        colour = "green" if proof.verdict == "green" else "red"
+        told = [f"{offender.rule}: {offender.object} ({offender.count})" for offender in proof.offenders]
+        table.add_row(
+            proof.cell,
+            proof.suite,
+            f"[{colour}]{proof.verdict}[/{colour}]",
+            str(proof.rules_run),
+            f"{proof.seconds:.1f}",
+            escape("\n".join([*told, *proof.errors])),
+        )
+    return table
+
+
 def where_to_look(settings: Settings) -> Table:
     """Return the addresses to open in a browser."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -165,7 +200,9 @@ __all__ = [
     "ConsoleReporter",
     "cells_table",
     "describe",
+    "findings_table",
     "groups_table",
+    "proofs_table",
     "services_table",
     "where_to_look",
 ]

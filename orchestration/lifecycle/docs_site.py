@@ -12,8 +12,8 @@ from orchestration.settings import Settings
 _PAGE = Path(__file__).with_name("docs_site.html.template")
 
 # Below settings.docs; the assets that generate them write there.
-DBT_DOCS = "{cell}/dbt/index.html"
-DATA_DOCS = "{cell}/data/index.html"
+DBT_DOCS = "dbt/{cell}/index.html"
+DATA_DOCS = "data/{cell}/index.html"
 
 
 def docs_url(settings: Settings, path: str = "") -> str:

@@ -17,6 +17,20 @@ class LoginError(ValueError):
     """There is no such login; the message names those that exist."""
 
 
+def parse_role(cluster: Cluster, role: str) -> Role:
+    """Return ``role`` as a login of ``cluster``.
+
+    Raises:
+        LoginError: there is no such login.
+    """
+    known = _CONTROL_ROLES if cluster == CONTROL else tuple(name for name in ROLES if name != "dagster")
+    if role == "owner":
+        raise LoginError("role 'owner' owns the objects and cannot log in: use migrator, and `set role owner` there")
+    if role not in known:
+        raise LoginError(f"{cluster!r} has no login {role!r}: one of {', '.join(known)} is needed")
+    return cast(Role, role)
+
+
 def login_dsn(cluster: str, role: str | None, settings: Settings) -> str:
     """Return the connection URL of ``role`` in ``cluster``; it holds the password.
 
@@ -26,10 +40,6 @@ def login_dsn(cluster: str, role: str | None, settings: Settings) -> str:
     """
     if cluster not in CLUSTERS:
         raise LoginError(f"unknown cell {cluster!r}: one of {', '.join(CLUSTERS)} is needed")
-    known = _CONTROL_ROLES if cluster == CONTROL else tuple(name for name in ROLES if name != "dagster")
-    chosen = role or ("dagster" if cluster == CONTROL else DEFAULT_ROLE)
-    if chosen == "owner":
-        raise LoginError("role 'owner' owns the objects and cannot log in: use migrator and `set role owner`")
-    if chosen not in known:
-        raise LoginError(f"{cluster!r} has no login {chosen!r}: one of {', '.join(known)} is needed")
-    return endpoints.dsn(cast(Cluster, cluster), cast(Role, chosen), settings=settings)
+    where = cast(Cluster, cluster)
+    chosen = parse_role(where, role or ("dagster" if where == CONTROL else DEFAULT_ROLE))
+    return endpoints.dsn(where, chosen, settings=settings)

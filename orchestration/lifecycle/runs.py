@@ -257,16 +257,17 @@ def failure(client: DagsterGraphQL, run_id: str) -> RunFailure:
         page = answer["eventConnection"]
         for event in page["events"]:
             if event["__typename"] == "ExecutionStepFailureEvent":
-                return RunFailure(run_id, event["stepKey"], _root_cause(event["error"]))
+                return RunFailure(run_id, event["stepKey"], root_cause(event["error"]))
             if event["__typename"] in ("RunFailureEvent", "RunCanceledEvent"):
                 error = event.get("error")
-                whole_run = RunFailure(run_id, None, _root_cause(error) if error else first_line(event["message"]))
+                whole_run = RunFailure(run_id, None, root_cause(error) if error else first_line(event["message"]))
         if not page["hasMore"]:
             return whole_run
         cursor = page["cursor"]
 
 
-def _root_cause(error: Mapping[str, Any] | None) -> str:
+def root_cause(error: Mapping[str, Any] | None) -> str:
+    """Return the first line of the innermost of an error's causes, which is what the project's own code raised."""
     if not error:
         return "no error was recorded"
     causes = error.get("causes") or []

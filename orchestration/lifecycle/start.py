@@ -61,7 +61,7 @@ def _location_state(client: DagsterGraphQL) -> str | None:
         if entry["name"] == dagster_home.LOCATION and entry["loadStatus"] == "LOADED":
             loaded = entry["locationOrLoadError"] or {}
             if loaded.get("__typename") == "PythonError":
-                return str(loaded["message"]).strip() or "an error without a message"
+                return runs.root_cause(loaded)
             return ""
     return None
 

@@ -6,16 +6,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
-
 from orchestration.cells.endpoints import EndpointError
 from orchestration.cells.regions import CELLS, CLUSTERS, Cluster
-from orchestration.cells.routing import CellUnavailableError
 from orchestration.engines.local import EngineStatus, LocalEngines
 from orchestration.lifecycle import docs_site, services
-from orchestration.lifecycle.gates import Gate, gates
+from orchestration.lifecycle.gates import gates
 from orchestration.lifecycle.graphql import DagsterGraphQL, GraphQLError, WebserverUnavailableError
 from orchestration.loading.window import Window, read_window, window_file
+from orchestration.proofs.gate import GateState
 from orchestration.settings import Settings
 
 _ASSETS = """
@@ -51,7 +49,7 @@ class CellStatus:
 
     postgres: ServerState
     redis: ServerState
-    gates: tuple[Gate, ...]
+    gates: tuple[GateState, ...]
 
 
 @dataclass(frozen=True)
@@ -111,13 +109,10 @@ def _server(found: Sequence[EngineStatus], name: str, kind: str) -> ServerState:
     return ServerState(one.state, one.port, one.version, one.timescaledb_version, one.edition)
 
 
-def _cell_gates(cell: Cluster, settings: Settings, postgres: ServerState) -> tuple[Gate, ...]:
+def _cell_gates(cell: Cluster, settings: Settings, postgres: ServerState) -> tuple[GateState, ...]:
     if cell == "control" or postgres.state not in ("running", "external"):
         return ()
-    try:
-        return tuple(gates(cell, settings))
-    except (CellUnavailableError, EndpointError, psycopg.Error):
-        return ()
+    return gates(cell, settings)
 
 
 def group_states(nodes: Sequence[dict[str, Any]]) -> dict[str, GroupStatus]:
