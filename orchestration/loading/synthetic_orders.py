@@ -18,6 +18,7 @@ from orchestration.loading.copy_loader import (
     LoadError,
     LoadReport,
     lock_load,
+    plan_for_bulk,
     record_load,
     require_cell,
     require_row_security_bypassed,
@@ -57,13 +58,15 @@ def _replace_day(connection: Connection, cell: Cell, day: date) -> LoadReport:
     started = time.perf_counter()
     with connection.transaction():
         require_row_security_bypassed(connection, "ecommerce.orders")
+        plan_for_bulk(connection)
         lock_load(connection, "ecommerce.orders", load)
         if not connection.execute(statement("load_exists"), parameters).fetchone():
             raise LoadError(f"the synthetic events of {day} are not loaded in cell {cell!r}: materialize them first")
         before = _count(connection, "synthetic_orders_count", parameters)
         connection.execute(statement("synthetic_purchases"), parameters)
         purchases = _count(connection, "synthetic_purchases_count", parameters)
-        for step in ("payments", "order_items", "orders"):
+        # What a first load has nothing of need not be looked for.
+        for step in ("payments", "order_items", "orders") if before else ():
             connection.execute(statement(f"synthetic_{step}_delete"), parameters)
         for step in ("orders", "order_items", "payments"):
             connection.execute(statement(f"synthetic_{step}_upsert"), parameters)
