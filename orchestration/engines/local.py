@@ -83,7 +83,7 @@ class LocalEngines:
             EngineError: a server cannot start; one line for each that cannot, with the reason and the way out.
         """
         home.prepare(self._settings)
-        with locking.hold(self._settings.home, "capstone up"), _os_errors_explained():
+        with _os_errors_explained(), locking.hold(self._settings.home, "capstone up"):
             self._start(_one_at_a_time(report))
 
     def stop(self, report: Report) -> None:
@@ -94,7 +94,7 @@ class LocalEngines:
         """
         if not home.is_home(self._settings.home):
             return
-        with locking.hold(self._settings.home, "capstone down"), _os_errors_explained():
+        with _os_errors_explained(), locking.hold(self._settings.home, "capstone down"):
             self._stop(_one_at_a_time(report))
 
     def destroy(self, report: Report) -> None:
@@ -111,7 +111,7 @@ class LocalEngines:
             raise HomeError(
                 f"{self._settings.home} was not made by capstone ({home.MARKER} is missing): nothing was removed"
             )
-        with locking.hold(self._settings.home, "capstone down --destroy"), _os_errors_explained():
+        with _os_errors_explained(), locking.hold(self._settings.home, "capstone down --destroy"):
             for process in processes.status(self._settings):
                 processes.stop(process.name, self._settings)
             self._stop(_one_at_a_time(report))
@@ -127,7 +127,10 @@ class LocalEngines:
     def _start(self, report: Report) -> None:
         user = server_user.resolve(self._settings)
         home.check_access(self._settings.home, user)
-        ports.ensure_base(self._settings)
+        first_start = ports.recorded_base(self._settings) is None
+        base = ports.ensure_base(self._settings)
+        if first_start:
+            report(f"ports {base} to {base + endpoints.PORT_BLOCK - 1} are this platform's from now on")
         majors = [major for name in CLUSTERS if (major := self._cluster(name, user).major_of_data()) is not None]
         passwords.ensure(self._settings, servers_exist=bool(majors))
         for kind, name in SERVERS:

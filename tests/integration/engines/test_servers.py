@@ -38,18 +38,18 @@ from orchestration.engines.local import LocalEngines
 from orchestration.engines.postgres import PostgresServer
 from orchestration.settings import get_settings
 try:
-    LocalEngines(get_settings()).start(lambda line: print(line, flush=True))
+    LocalEngines(get_settings(), durable=sys.argv[1] == "durable").start(lambda line: print(line, flush=True))
 except LockedError as error:
     print(error)
     sys.exit(75)
 """
 
 
-def start_elsewhere(settings: Settings) -> "subprocess.Popen[str]":
+def start_elsewhere(settings: Settings, *, durable: bool = True) -> "subprocess.Popen[str]":
     """Start the servers from another process, as `capstone up` in another terminal would."""
     environment = {**os.environ, "CAPSTONE_HOME": str(settings.home), "CAPSTONE_PORT_BASE": str(settings.port_base)}
     return subprocess.Popen(
-        [sys.executable, "-c", START],
+        [sys.executable, "-c", START, "durable" if durable else "fast"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -407,7 +407,7 @@ def test_a_start_that_was_broken_off_is_continued_by_the_next_and_destroy_leaves
 ) -> None:
     settings = new_settings()
     unfinished = [settings.home / "postgres" / name / "data.unfinished" for name in CLUSTERS]
-    start = start_elsewhere(settings)
+    start = start_elsewhere(settings, durable=False)
     assert wait_until(lambda: any(path.exists() and any(path.iterdir()) for path in unfinished), PATIENCE_SECONDS)
     # As Ctrl-C does: to the command and all that it has in hand.
     os.killpg(start.pid, signal.SIGINT)
