@@ -1,4 +1,6 @@
 -- Every known buyer is in exactly one cohort of each period.
+{{ config(meta={'dagster': {'ref': {'name': 'fct_cohort_retention'}}}) }}
+
 with mart as (
     select tenant_id, period, sum(cohort_size) as users
     from {{ ref('fct_cohort_retention') }}

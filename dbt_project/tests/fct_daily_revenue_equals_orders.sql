@@ -1,4 +1,6 @@
 -- Revenue of the mart, per tenant and currency, is the orders' total, to the cent.
+{{ config(meta={'dagster': {'ref': {'name': 'fct_daily_revenue'}}}) }}
+
 with mart as (
     select tenant_id, currency, sum(gross_revenue) as revenue, sum(orders) as orders
     from {{ ref('fct_daily_revenue') }}

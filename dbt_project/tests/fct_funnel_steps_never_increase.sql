@@ -1,4 +1,6 @@
 -- Nobody reaches a step without the one before, and a row's steps are all there.
+{{ config(meta={'dagster': {'ref': {'name': 'fct_funnel'}}}) }}
+
 select tenant_id, funnel, day, step
 from (
     select

@@ -7,30 +7,28 @@ against ``eu`` stops for want of a host.
 from urllib.parse import parse_qs
 
 from orchestration.cells import endpoints
-from orchestration.cells.endpoints import Role
+from orchestration.cells.endpoints import ROLES, EndpointError, PostgresEndpoint
 from orchestration.cells.regions import Cell
 from orchestration.settings import PROJECT_ROOT, Settings, get_settings
 
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 
 
-def dbt_environment(cell: Cell, role: Role = "transformer", *, settings: Settings | None = None) -> dict[str, str]:
-    """Return the variables for ``cell``; they hold passwords, so never log them.
+def _sslmode(where: PostgresEndpoint) -> str | None:
+    modes = parse_qs(where.query).get("sslmode")
+    return modes[-1] if modes else None
 
-    dbt always runs as ``transformer``; ``role`` is whom ``psql`` (``PGUSER``, ``PGPASSWORD``) connects as.
+
+def dbt_environment(cell: Cell, settings: Settings | None = None) -> dict[str, str]:
+    """Return what dbt needs to build ``cell`` as ``transformer``; it holds the password, so never log it.
 
     Raises:
-        EndpointError: the cell's address or a password is not known; says how to come by it.
+        EndpointError: the cell's address or the password is not known; says how to come by it.
     """
     settings = settings or get_settings()
     where = endpoints.postgres(cell, settings)
     scratch = settings.home / "dbt" / cell
     prefix = f"CAPSTONE_{cell.upper()}_"
-    user, secret = (
-        (where.superuser, where.superuser_password)
-        if role == "superuser"
-        else (role, endpoints.password(role, settings))
-    )
     variables = {
         "CAPSTONE_CELL": cell,
         f"{prefix}HOST": where.host,
@@ -42,13 +40,29 @@ def dbt_environment(cell: Cell, role: Role = "transformer", *, settings: Setting
         "DBT_TARGET_PATH": str(scratch / "target"),
         "DBT_LOG_PATH": str(scratch / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    sslmode = _sslmode(where)
+    return variables | ({f"{prefix}SSLMODE": sslmode} if sslmode else {})
+
+
+def shell_environment(cell: Cell, role: str = "transformer", settings: Settings | None = None) -> dict[str, str]:
+    """Return what a shell needs for a plain ``dbt``, and for a plain ``psql`` as ``role``.
+
+    Raises:
+        EndpointError: no role of a cell, or the cell's address or a password is not known.
+    """
+    settings = settings or get_settings()
+    known = [name for name in ROLES if name != "dagster"]
+    if role not in known:
+        raise EndpointError(f"unknown role {role!r}: a cell has {', '.join(known)}")
+    where = endpoints.postgres(cell, settings)
+    superuser = role == "superuser"
+    variables = {
         "PGHOST": where.host,
         "PGPORT": str(where.port),
         "PGDATABASE": where.database,
-        "PGUSER": user,
-        "PGPASSWORD": secret,
+        "PGUSER": where.superuser if superuser else role,
+        "PGPASSWORD": where.superuser_password if superuser else endpoints.password(role, settings),
     }
-    sslmode = parse_qs(where.query).get("sslmode")
-    if sslmode:
-        variables |= {f"{prefix}SSLMODE": sslmode[-1], "PGSSLMODE": sslmode[-1]}
-    return variables
+    sslmode = _sslmode(where)
+    return dbt_environment(cell, settings) | variables | ({"PGSSLMODE": sslmode} if sslmode else {})

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 
 
 class DayRangeError(ValueError):
@@ -17,7 +18,7 @@ def day_vars(days: Sequence[date]) -> dict[str, str]:
     """
     if not days:
         raise DayRangeError("no day is selected: building nothing would report success")
-    for before, after in zip(days, days[1:], strict=False):
+    for before, after in pairwise(days):
         if after - before != timedelta(days=1):
             raise DayRangeError(f"{after} does not follow {before}: a run builds consecutive days, in order")
     return {"start_day": days[0].isoformat(), "end_day": days[-1].isoformat()}

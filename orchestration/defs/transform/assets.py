@@ -136,7 +136,7 @@ def cell_models(cell: Cell) -> dg.AssetsDefinition:
             # Only a server that does not answer is worth another try: dbt's failures, failed tests among them, are not.
             routing.connect(cell, "transformer").close()
             for event in run_dbt(cell, arguments, context=context).stream():
-                yield _described(event, cell, days, context, manifest)
+                yield _described(event, cell, days, context=context, manifest=manifest)
         context.log.info(f"dbt build of cell {cell} took {time.monotonic() - started:.1f} s")
 
     return build

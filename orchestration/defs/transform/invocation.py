@@ -25,12 +25,9 @@ _INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CER
 def subprocess_environment(cell: Cell, target_path: Path, settings: Settings | None = None) -> dict[str, str]:
     """Return dbt's whole environment for ``cell``; it holds the transformer's password, so never log it."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    chosen = {
-        name: value for name, value in dbt_environment(cell, settings=settings).items() if not name.startswith("PG")
-    }
     return {
         **inherited,
-        **chosen,
+        **dbt_environment(cell, settings),
         "DAGSTER_DBT_CLI": "true",
         "DBT_LOG_FORMAT": "json",
         "DBT_TARGET_PATH": str(target_path),

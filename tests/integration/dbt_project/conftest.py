@@ -35,7 +35,7 @@ def render() -> Render:
 
 
 @pytest.fixture(scope="module")
-def events(cells: LocalEngines) -> Iterator[psycopg.Connection[TupleRow]]:
+def events(cells: LocalEngines) -> Iterator[psycopg.Connection[TupleRow]]:  # noqa: ARG001 -- has to be running
     """A transformer's connection with an empty temporary table of events, in the shape that staging gives them."""
     with routing.connect("na", "transformer", autocommit=True) as connection:
         connection.execute(

@@ -185,7 +185,7 @@ def _streams(with_props: bool) -> st.SearchStrategy[list[Event]]:
 
 
 def _compare(
-    connection: Connection, render: Render, stream: list[Event], steps: list[Step], window: int, by_day: bool
+    *, connection: Connection, render: Render, stream: list[Event], steps: list[Step], window: int, by_day: bool
 ) -> None:
     _store(connection, stream)
     query = render(FILE, "funnel_steps", steps=steps, window_seconds=window, events="stream", by_day=by_day)
@@ -205,9 +205,9 @@ PROPERTY = settings(
     by_day=st.booleans(),
 )
 def test_steps_of_single_types_are_exact(
-    events: Connection, render: Render, stream: list[Event], steps: list[Step], window: int, by_day: bool
+    *, events: Connection, render: Render, stream: list[Event], steps: list[Step], window: int, by_day: bool
 ) -> None:
-    _compare(events, render, stream, steps, window, by_day)
+    _compare(connection=events, render=render, stream=stream, steps=steps, window=window, by_day=by_day)
 
 
 @PROPERTY
@@ -218,9 +218,9 @@ def test_steps_of_single_types_are_exact(
     by_day=st.booleans(),
 )
 def test_steps_that_can_match_the_same_event_are_exact(
-    events: Connection, render: Render, stream: list[Event], steps: list[Step], window: int, by_day: bool
+    *, events: Connection, render: Render, stream: list[Event], steps: list[Step], window: int, by_day: bool
 ) -> None:
-    _compare(events, render, stream, steps, window, by_day)
+    _compare(connection=events, render=render, stream=stream, steps=steps, window=window, by_day=by_day)
 
 
 @PROPERTY
