@@ -60,9 +60,11 @@ def _cell(name: str | None) -> "Cell | None":
 
 
 def _report_failures(fill: "Fill") -> None:
+    from rich.markup import escape
+
     err = _console(stderr=True)
     for failure in fill.failures:
-        err.print(f"[red]failed[/red]: {failure}", markup=True)
+        err.print(f"[red]failed[/red]: {escape(str(failure))}", soft_wrap=True)
     if fill.failures:
         err.print("The platform is running: look at the run in the Dagster UI, mend the cause, and repeat the command.")
         raise typer.Exit(EXIT_FAILED)
@@ -236,11 +238,15 @@ def materialize(
     from orchestration.lifecycle import console as view
     from orchestration.lifecycle.graphql import DagsterGraphQL
     from orchestration.lifecycle.materializing import materialize as build
-    from orchestration.lifecycle.start import require_served, still_served
+    from orchestration.lifecycle.materializing import require_within
+    from orchestration.lifecycle.start import full_days, require_served, still_served
+    from orchestration.loading.window import read_window
 
     settings = _settings()
     days, only = _days(partition, first, last), _cell(cell)
     require_served(settings)
+    if days:
+        require_within(days, full_days(read_window(settings)))
     from orchestration.defs.operations.selection import resolve
 
     selected = resolve(selection)

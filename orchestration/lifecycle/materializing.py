@@ -47,6 +47,19 @@ def per_cell(assets: Mapping[AssetPath, bool], only: Cell | None = None) -> list
     return [Request(cell, tuple(paths), any(assets[path] for path in paths)) for cell, paths in split.items()]
 
 
+def require_within(days: DayRange, built: DayRange) -> None:
+    """Fail on days that the platform has no partition for: before its first day, or not over yet.
+
+    Raises:
+        SelectionError: names the days that exist.
+    """
+    if days.first < built.first or days.last > built.last:
+        raise SelectionError(
+            f"the days {days.first} to {days.last} are not all partitions of this platform: "
+            f"it has {built.first} to {built.last} (UTC; a day exists when it is over)"
+        )
+
+
 def materialize(
     client: DagsterGraphQL,
     selected: Sequence[AssetPath],
