@@ -95,6 +95,11 @@ def password(name: str, settings: Settings | None = None) -> str:
     return value
 
 
+def default_database(cluster: Cluster) -> str:
+    """Return the database that is meant when none is named: Dagster's storage, or the cell's data."""
+    return CONTROL_DATABASES[0] if cluster == "control" else CELL_DATABASE
+
+
 def postgres(cluster: Cluster, settings: Settings | None = None) -> PostgresEndpoint:
     """Return where ``cluster`` listens, from ``CAPSTONE_DSN_<CLUSTER>`` or the local engines' record."""
     settings = settings or get_settings()
@@ -108,7 +113,7 @@ def postgres(cluster: Cluster, settings: Settings | None = None) -> PostgresEndp
             port=url.port or 5432,
             superuser=unquote(url.username),
             superuser_password=unquote(url.password or ""),
-            database=unquote(url.path.lstrip("/")) or CELL_DATABASE,
+            database=unquote(url.path.lstrip("/")) or default_database(cluster),
             query=url.query,
             external=True,
         )
@@ -117,7 +122,7 @@ def postgres(cluster: Cluster, settings: Settings | None = None) -> PostgresEndp
         port=port(f"postgres_{cluster}", settings),
         superuser=LOCAL_SUPERUSER,
         superuser_password=password("superuser", settings),
-        database="dagster" if cluster == "control" else CELL_DATABASE,
+        database=default_database(cluster),
         query="",
         external=False,
     )

@@ -13,6 +13,12 @@ class CellUnavailableError(RuntimeError):
     """A cell's database cannot be reached; the message names the cell and the way out, never the password."""
 
 
+def _reason(error: psycopg.OperationalError) -> str:
+    """Return the server's own reason: its FATAL line, which a DETAIL or a hint may follow."""
+    lines = str(error).strip().splitlines() or ["no reason was given"]
+    return next((line for line in lines if "FATAL:" in line), lines[-1]).strip()
+
+
 def connect(
     cluster: Cluster,
     role: Role,
@@ -38,7 +44,7 @@ def connect(
     except psycopg.OperationalError as error:
         where = endpoints.postgres(cluster, settings)
         way_out = f"check CAPSTONE_DSN_{cluster.upper()}" if where.external else "start it with `capstone up`"
-        reason = str(error).strip().splitlines()[-1]
+        reason = _reason(error)
         raise CellUnavailableError(
             f"{cluster!r} at {where.host}:{where.port} cannot be used as {role}: {reason}; {way_out}"
         ) from None
