@@ -10,11 +10,11 @@ with source_columns as (
 )
 
 select a.name || '.' || t.attname as object, 1 as offenders
-from declared as d
-inner join actual as a on d.name = a.name
+from actual as a
 inner join pg_attribute as t on a.oid = t.attrelid and t.attnum > 0 and not t.attisdropped
 inner join source_columns as s on t.attname = s.attname and s.personal
-where d.optional
+left join declared as d on a.name = d.name
+where a.schema_name in ('staging', 'intermediate', 'marts')
     and (
         a.schema_name = 'marts'
         or d.app <> '{}'

@@ -144,7 +144,7 @@ def validate(
     """
     with _quiet_great_expectations() as gx:
         context = gx.get_context(project_config=_project(docs), mode="ephemeral")
-        datasource = context.data_sources.add_sql(name=source, connection_string=_with_driver(connection_string))
+        datasource = context.data_sources.add_postgres(name=source, connection_string=_with_driver(connection_string))
         engine = datasource.get_execution_engine().engine
         try:
             _prepare_sessions(engine, session or Session())

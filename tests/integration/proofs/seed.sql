@@ -15,12 +15,12 @@ begin
         for j in 1..2 + i loop
             v_person := md5(v_region || 'person' || i || '/' || j)::uuid;
             insert into geo.users (id, email, region, profile)
-            values (v_person, 'marker-' || i || '-' || j || '@example.com', v_region, '{"note": "marker-profile"}');
+            values (v_person, 'm4rk3r-' || i || '-' || j || '@example.com', v_region, '{"note": "m4rk3r-profile"}');
             insert into ecommerce.users (tenant_id, id, person_id, email, password_hash, first_name, last_name)
-            values (v_tenant, j, v_person, 'marker-' || i || '-' || j || '@example.com', 'marker-hash', 'marker-first', 'marker-last');
+            values (v_tenant, j, v_person, 'm4rk3r-' || i || '-' || j || '@example.com', 'm4rk3r-hash', 'm4rk3r-first', 'm4rk3r-last');
             insert into ecommerce.addresses (tenant_id, id, user_id, address_type, street_line1, city, country)
-            values (v_tenant, j, j, 'shipping', 'marker-street', 'marker-city', 'DE');
-            insert into saas.users (tenant_id, id, person_id, email) values (v_tenant, v_person, v_person, 'marker-' || j || '@example.com');
+            values (v_tenant, j, j, 'shipping', 'm4rk3r-street', 'm4rk3r-city', 'DE');
+            insert into saas.users (tenant_id, id, person_id, email) values (v_tenant, v_person, v_person, 'm4rk3r-' || j || '@example.com');
             insert into saas.projects (tenant_id, id, name, created_by) values (v_tenant, v_person, 'Project', v_person);
             insert into ecommerce.categories (tenant_id, id, name, slug, path) values (v_tenant, j, 'Music', 'music-' || j, public.text2ltree('music_' || j));
             insert into ecommerce.products (tenant_id, id, name, base_price, sku, category_id) values (v_tenant, j, 'CD', 10, 'sku-' || j, j);
@@ -30,9 +30,9 @@ begin
             insert into ecommerce.orders (tenant_id, id, user_id, subtotal, total_amount) values (v_tenant, j, j, 10, 10);
             insert into ecommerce.order_items (tenant_id, id, order_id, variant_id, quantity, unit_price, total_price)
             values (v_tenant, j, j, j, 1, 10, 10);
-            insert into ecommerce.reviews (tenant_id, id, product_id, user_id, rating, title, body) values (v_tenant, j, j, j, 5, 'marker-title', 'marker-body');
+            insert into ecommerce.reviews (tenant_id, id, product_id, user_id, rating, title, body) values (v_tenant, j, j, j, 5, 'm4rk3r-title', 'm4rk3r-body');
             insert into ecommerce.payments (tenant_id, id, order_id, amount, currency, provider, provider_token)
-            values (v_tenant, j, j, 10, 'USD', 'test', 'tok-marker');
+            values (v_tenant, j, j, 10, 'USD', 'test', 'tok-m4rk3r');
             insert into ecommerce.inventory_movements (tenant_id, id, variant_id, order_id, quantity_change, reason)
             values (v_tenant, j, j, j, -1, 'sale');
             insert into analytics.events (time, tenant_id, event_id, user_id, event_type, origin, load_id)
