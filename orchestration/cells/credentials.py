@@ -54,10 +54,23 @@ def set_password(connection: psycopg.Connection[TupleRow], role: str, password: 
     return True
 
 
-def set_role_passwords(connection: psycopg.Connection[TupleRow], settings: Settings) -> list[Role]:
-    """Give every login of a cell the password kept in the secrets file; returns those that changed.
+def set_role_passwords(connection: psycopg.Connection[TupleRow], settings: Settings) -> tuple[list[Role], list[Role]]:
+    """Give every login of a cell the password kept in the secrets file.
+
+    Returns:
+        Those that changed, and those whose password this administrator may not set (PostgreSQL 15 lets only a
+        superuser change a role that replicates): whether they have it can only be found out by logging in.
 
     Raises:
         EndpointError: a role has no password there.
     """
-    return [role for role in CELL_LOGINS if set_password(connection, role, endpoints.password(role, settings))]
+    changed: list[Role] = []
+    refused: list[Role] = []
+    for role in CELL_LOGINS:
+        password = endpoints.password(role, settings)
+        try:
+            if set_password(connection, role, password):
+                changed.append(role)
+        except psycopg.errors.InsufficientPrivilege:
+            refused.append(role)
+    return changed, refused

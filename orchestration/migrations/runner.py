@@ -6,8 +6,9 @@ statement that it would filter raises an error instead of changing no rows. A mi
 rows says ``reset role`` and does it as ``migrator``, which bypasses row security.
 
 On a managed server the administrator need not be a superuser, with these limits: granting BYPASSRLS and REPLICATION
-(platform/001) takes a superuser on PostgreSQL 15 and an administrator with those attributes on 16 and later; privileges
-on the server's own functions and on databases of the provider are left as they are.
+(platform/001) takes a superuser on PostgreSQL 15 and an administrator with those attributes on 16 and later, so there
+its operator makes the roles beforehand; he installs TimescaleDB too where that takes a superuser. Privileges on the
+server's own functions, on those of extensions that another owns, and on databases of the provider stay as they are.
 """
 
 import time
@@ -19,7 +20,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from orchestration.cells import credentials, routing
+from orchestration.cells import credentials, endpoints, routing
 from orchestration.cells.endpoints import Role
 from orchestration.cells.regions import Cell
 from orchestration.migrations import ledger
@@ -203,6 +204,16 @@ def _record_cell(connection: Connection, cell: Cell) -> None:
         )
 
 
+def _check_login(cell: Cell, role: Role, settings: Settings) -> None:
+    try:
+        routing.connect(cell, role, settings=settings).close()
+    except routing.CellUnavailableError as error:
+        raise MigrationError(
+            f"cell {cell!r}: the administrator may not set the password of role {role!r}, and the role cannot log in "
+            f"with the one in {endpoints.secrets_file(settings)} ({error}): have the server's operator set it"
+        ) from None
+
+
 def _apply_platform(cell: Cell, settings: Settings, report: Report, root: Path) -> list[Applied]:
     with routing.connect(
         cell, "superuser", autocommit=True, application_name="capstone migrations", settings=settings
@@ -216,8 +227,11 @@ def _apply_platform(cell: Cell, settings: Settings, report: Report, root: Path) 
         with _lock(connection, cell, report):
             _record_cell(connection, cell)
             connection.execute("call platform.close_public_functions()")
-            for role in credentials.set_role_passwords(connection, settings):
-                report(f"{cell}: password of role {role} set")
+            changed, refused = credentials.set_role_passwords(connection, settings)
+        for role in changed:
+            report(f"{cell}: password of role {role} set")
+        for role in refused:
+            _check_login(cell, role, settings)
         return applied
 
 

@@ -2,33 +2,49 @@
 --
 -- BYPASSRLS: under forced row security an owner without it sees no rows, a bulk COPY is refused, and dbt's tests
 -- pass on nothing. No request of a tenant ever runs as a role that has it.
--- On a managed server the administrator must be allowed to grant BYPASSRLS and REPLICATION: PostgreSQL 15 asks for a
--- superuser, PostgreSQL 16 for an administrator who has the attribute.
+-- PostgreSQL 15 lets only a superuser grant BYPASSRLS and REPLICATION, 16 and later an administrator who has them.
+-- Where a managed server allows neither, its operator makes the roles beforehand as they are here; a role that is as
+-- it should be is not touched.
 do $$
 declare
-    v_role text;
+    v_role record;
 begin
-    foreach v_role in array array['owner', 'migrator', 'loader', 'transformer', 'app', 'auditor', 'replicator'] loop
-        if not exists (select from pg_catalog.pg_roles where rolname = v_role) then
-            execute format('create role %I', v_role);
-        end if;
+    for v_role in
+        select w.name, w.logs_in, w.bypasses, w.replicates, r.oid is not null as present
+        from (
+            values
+            ('owner', false, false, false),
+            ('migrator', true, true, false),
+            ('loader', true, true, false),
+            ('transformer', true, true, false),
+            ('auditor', true, true, false),
+            ('app', true, false, false),
+            ('replicator', true, false, true)
+        ) as w (name, logs_in, bypasses, replicates)
+        left join pg_catalog.pg_roles as r on w.name = r.rolname
+        where r.oid is null
+            or r.rolcanlogin <> w.logs_in or r.rolbypassrls <> w.bypasses or r.rolreplication <> w.replicates
+            or r.rolsuper or r.rolcreatedb or r.rolcreaterole
+    loop
+        execute format(
+            '%s role %I %s %s %s nosuperuser nocreatedb nocreaterole',
+            case when v_role.present then 'alter' else 'create' end,
+            v_role.name,
+            case when v_role.logs_in then 'login' else 'nologin' end,
+            case when v_role.bypasses then 'bypassrls' else 'nobypassrls' end,
+            case when v_role.replicates then 'replication' else 'noreplication' end
+        );
     end loop;
+
+    if not pg_catalog.pg_has_role('migrator', 'owner', 'usage') then
+        grant owner to migrator;
+    end if;
     -- Where the administrator is no superuser, acting for the owner needs membership.
     if not (select rolsuper from pg_catalog.pg_roles where rolname = current_user) then
-        execute format('grant owner, transformer to %I', current_user);
+        execute format('grant owner, migrator, transformer to %I', current_user);
     end if;
 end
 $$;
-
-alter role owner nologin nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
-alter role migrator login nosuperuser nocreatedb nocreaterole noreplication bypassrls;
-alter role loader login nosuperuser nocreatedb nocreaterole noreplication bypassrls;
-alter role transformer login nosuperuser nocreatedb nocreaterole noreplication bypassrls;
-alter role auditor login nosuperuser nocreatedb nocreaterole noreplication bypassrls;
-alter role app login nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
-alter role replicator login nosuperuser nocreatedb nocreaterole replication nobypassrls;
-
-grant owner to migrator;
 
 comment on role owner is 'Owns the objects; nobody logs in as it';
 comment on role migrator is 'Applies migrations and maintains hypertables, acting for the owner';

@@ -40,3 +40,25 @@ def sql_root(tmp_path: Path) -> Path:
         else:
             (tmp_path / domain / "001_first.sql").write_text(f"create table {domain}.first (id integer primary key);\n")
     return tmp_path
+
+
+@pytest.fixture
+def managed_database(empty_database: Settings) -> Iterator[Settings]:
+    """The same, administered by one who is no superuser: roles and TimescaleDB were made by the server's operator."""
+    name = f"admin_{uuid4().hex[:12]}"
+    database = endpoints.postgres("na", empty_database).database
+    with routing.connect("na", "superuser", settings=empty_database, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create role {} login createrole createdb password 'managed'").format(sql.Identifier(name))
+        )
+        connection.execute(
+            sql.SQL("alter database {} owner to {}").format(sql.Identifier(database), sql.Identifier(name))
+        )
+        connection.execute("create extension timescaledb schema public")
+        where = connection.info
+        dsn = f"postgresql://{name}:managed@{where.host}:{where.port}/{database}"
+    yield Settings(home=empty_database.home, dsn_na=SecretStr(dsn))
+    with routing.connect("na", "superuser", settings=empty_database, autocommit=True) as connection:
+        connection.execute(sql.SQL("alter database {} owner to postgres").format(sql.Identifier(database)))
+        connection.execute(sql.SQL("drop owned by {} cascade").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from orchestration.cells import credentials, endpoints, routing
+from orchestration.engines.local import LocalEngines
 from orchestration.migrations import (
     DOMAINS,
     LedgerError,
@@ -197,3 +198,29 @@ def test_a_changed_password_is_set_without_being_sent(empty_database: Settings, 
     apply_domain("na", "platform", settings=empty_database, root=sql_root, report=said.append)
     assert said == ["na: password of role auditor set"]
     assert answer(empty_database, "select current_user", "auditor") == "auditor"
+
+
+def test_an_administrator_who_is_no_superuser_suffices_once_roles_and_timescaledb_are_there(
+    cells: LocalEngines, managed_database: Settings
+) -> None:
+    del cells  # their migrations made the server's roles
+    assert apply_all("na", settings=managed_database)
+    assert apply_all("na", settings=managed_database) == []
+    assert answer(managed_database, "select rolsuper from pg_roles where rolname = current_user") is False
+    assert answer(managed_database, "select count(*) from geo.regions", "app") == 3
+
+
+def test_roles_that_are_as_they_should_be_are_not_touched(empty_database: Settings, sql_root: Path) -> None:
+    versions = "select array_agg(xmin::text order by rolname) from pg_authid where rolname <> 'postgres'"
+    apply_domain("na", "platform", settings=empty_database, root=sql_root)
+    before = answer(empty_database, versions)
+    apply_domain("na", "platform", settings=empty_database, root=sql_root)
+    assert answer(empty_database, versions) == before
+
+
+def test_a_role_that_was_given_more_than_it_should_have_is_put_right(empty_database: Settings, sql_root: Path) -> None:
+    with routing.connect("na", "superuser", settings=empty_database, autocommit=True) as connection:
+        connection.execute("do $$ begin if to_regrole('app') is null then create role app; end if; end $$")
+        connection.execute("alter role app createrole")
+    apply_domain("na", "platform", settings=empty_database, root=sql_root)
+    assert answer(empty_database, "select rolcreaterole from pg_roles where rolname = 'app'") is False
