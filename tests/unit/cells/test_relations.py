@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.cells.relations import DBT_SCHEMAS, RelationsError, load_relations, parse_relations
-from orchestration.settings import PROJECT_ROOT
+from orchestration.cells.relations import RelationsError, load_relations, parse_relations
 
 GOOD = (
     "  - {name: saas.users, kind: tenant, relkind: table, tenant_column: tenant_id, personal: [email], app: [select]}\n"
@@ -74,9 +73,3 @@ def test_a_missing_or_empty_file_is_an_error(tmp_path: Path) -> None:
         parse_relations(tmp_path / "none.yml", "apache")
     assert "a list named relations is needed" in parse(tmp_path, "")
     assert "a list named relations is needed" in parse(tmp_path, "relations: []")
-
-
-def test_every_dbt_model_is_declared_and_nothing_that_is_none() -> None:
-    models = PROJECT_ROOT / "dbt_project" / "models"
-    built = {f"{schema}.{path.stem}" for schema in DBT_SCHEMAS for path in (models / schema).rglob("*.sql")}
-    assert {relation.name for relation in load_relations() if relation.built_by_dbt} == built
