@@ -25,6 +25,13 @@ query($job: PipelineSelector) {
   }
 }
 """
+# Assets that are built by one op together with others are built with them or not at all.
+_BUILT_TOGETHER = """
+query($keys: [AssetKeyInput!]!) { assetNodeAdditionalRequiredKeys(assetKeys: $keys) { path } }
+"""
+
+
+AssetPath = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,10 +59,10 @@ class DayRange:
 
 @dataclass(frozen=True)
 class Gap:
-    """What a cell lacks: the days to run over, and the assets that are missing something."""
+    """What a cell lacks: the days to run over, and the keys of the assets that are missing something."""
 
     days: DayRange
-    assets: tuple[str, ...]
+    assets: tuple[AssetPath, ...]
 
 
 def refresh_job(cell: Cell) -> str:
@@ -66,6 +73,11 @@ def refresh_job(cell: Cell) -> str:
 def proof_job(cell: Cell) -> str:
     """Return the name of the job that proves a cell's isolation and residency."""
     return f"proof_{cell}"
+
+
+def gate_asset(cell: Cell) -> AssetPath:
+    """Return the key of the asset whose checks are the proofs of a cell."""
+    return (cell, "governance", "gate")
 
 
 def missing_days(ranges: Sequence[Mapping[str, str]], days: DayRange) -> list[date]:
@@ -83,7 +95,7 @@ def gap_of(nodes: Sequence[Mapping[str, Any]], days: DayRange) -> Gap | None:
     The range to run is from the first missing day to the last; an unpartitioned asset that was never built needs all.
     """
     first, last = days.last, days.first
-    lacking = []
+    lacking: list[AssetPath] = []
     for node in nodes:
         if not node["isMaterializable"]:
             continue
@@ -92,7 +104,7 @@ def gap_of(nodes: Sequence[Mapping[str, Any]], days: DayRange) -> Gap | None:
         else:
             absent = [] if node["assetMaterializations"] else list(days)
         if absent:
-            lacking.append("/".join(node["assetKey"]["path"]))
+            lacking.append(tuple(node["assetKey"]["path"]))
             first, last = min(first, absent[0]), max(last, absent[-1])
     return Gap(DayRange(first, last), tuple(sorted(lacking))) if lacking else None
 
@@ -101,6 +113,17 @@ def find_gap(client: DagsterGraphQL, cell: Cell, days: DayRange) -> Gap | None:
     """Ask Dagster what cell ``cell`` lacks over ``days``."""
     job = {"pipelineName": refresh_job(cell), "repositoryName": REPOSITORY, "repositoryLocationName": LOCATION}
     return gap_of(client.query(_NODES, job=job)["assetNodes"], days)
+
+
+def assets_to_build(client: DagsterGraphQL, cell: Cell, gap: Gap) -> list[AssetPath]:
+    """Return what the run that closes a gap has to build: what is missing, and not what is there already.
+
+    The gate goes first again: what lies behind it is built only on a proof that is not older than an hour.
+    """
+    wanted = {*gap.assets, gate_asset(cell)}
+    keys = [{"path": list(path)} for path in sorted(wanted)]
+    needed = client.query(_BUILT_TOGETHER, keys=keys)["assetNodeAdditionalRequiredKeys"]
+    return sorted(wanted | {tuple(key["path"]) for key in needed})
 
 
 @dataclass
@@ -125,7 +148,8 @@ def _launch_for(client: DagsterGraphQL, cell: Cell, days: DayRange, state: CellS
     gap = find_gap(client, cell, days)
     if gap:
         say(f"{cell}: {len(gap.assets)} assets lack something from {gap.days.first} to {gap.days.last}")
-        return runs.launch(client, refresh_job(cell), tags={**tags, **gap.days.tags})
+        wanted = assets_to_build(client, cell, gap)
+        return runs.launch(client, refresh_job(cell), tags={**tags, **gap.days.tags}, asset_keys=wanted)
     if state.has_pending_migrations(cell):
         say(f"{cell}: there are new migrations")
         schemas = [(cell, domain, "schema") for domain in DOMAINS]

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from orchestration.cells.regions import CELLS, Cell
 from orchestration.lifecycle import runs
-from orchestration.lifecycle.filling import DayRange, Fill
+from orchestration.lifecycle.filling import AssetPath, DayRange, Fill
 from orchestration.lifecycle.graphql import DagsterGraphQL
 from orchestration.lifecycle.reporting import Reporter
-
-AssetPath = tuple[str, ...]
 
 _PARTITIONED = """
 query($keys: [AssetKeyInput!]) { assetNodes(assetKeys: $keys) { assetKey { path } isPartitioned isMaterializable } }

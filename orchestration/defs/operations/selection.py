@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from orchestration.lifecycle.materializing import AssetPath, SelectionError
+from orchestration.lifecycle.filling import AssetPath
+from orchestration.lifecycle.materializing import SelectionError
 
 
 def resolve(selection: str) -> list[AssetPath]:
