@@ -88,9 +88,12 @@ def reason_to_create(root: Path) -> str | None:
     # uv removes pip, and itself, from an environment that it made; ours is made by Python.
     if re.search(r"^uv\s*=", configuration, re.MULTILINE):
         return "it was made by another tool"
-    recorded = _read_record(environment).get("root", str(root))
-    if recorded != str(root):
-        return f"it was made for {recorded}"
+    record = _read_record(environment)
+    if not record and next(environment.glob("lib/*/site-packages/dagster*"), None):
+        # Any package may be half there. From uv's cache all of them are back in seconds, without the network.
+        return "an installation in it was interrupted"
+    if record and record.get("root") != str(root):
+        return f"it was made for {record.get('root')}"
     return _reason_in_its_python(environment)
 
 
@@ -120,9 +123,6 @@ def sync_options(root: Path) -> list[str] | None:
     """
     environment = root / ".venv"
     record = _read_record(environment)
-    if not record:
-        # No record beside packages: a synchronization was killed, and any package may be half there.
-        return ["--reinstall"] if next(environment.glob("lib/*/site-packages/dagster*"), None) else []
     damaged = packages_with_missing_files(environment)
     if damaged:
         return [word for name in damaged for word in ("--reinstall-package", name)]
