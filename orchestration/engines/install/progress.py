@@ -61,7 +61,7 @@ class StepLog:
                 _end(child)
                 raise
         if child.returncode != 0:
-            raise StepFailedError(self.title, f"`{' '.join(argv)}` ended with {child.returncode}", self.path)
+            raise StepFailedError(self.title, f"`{_in_short(argv)}` ended with {child.returncode}", self.path)
 
     def _show(self) -> None:
         now = time.monotonic()
@@ -120,6 +120,12 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
+
+
+def _in_short(argv: Sequence[str]) -> str:
+    """Return a command without its settings, which its log has in full."""
+    words = [word for before, word in zip(["", *argv], argv, strict=False) if "-o" not in {before, word}]
+    return " ".join(words)
 
 
 def _last_line(path: Path) -> str:
