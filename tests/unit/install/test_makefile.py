@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 
@@ -15,12 +16,12 @@ def dry_run(target: str) -> str:
 
 @pytest.mark.parametrize("target", ["up", "test", "lint"])
 def test_each_of_the_commands_does_its_own_set_up_first(target: str) -> None:
-    assert SET_UP in dry_run(target).splitlines()[0]
+    assert SET_UP in make("--dry-run", target).splitlines()[0]
 
 
 def test_help_lists_every_target_that_has_a_sentence() -> None:
     text = (PROJECT_ROOT / "Makefile").read_text()
-    listed = subprocess.run(["make", "help"], check=True, capture_output=True, text=True, cwd=PROJECT_ROOT).stdout
+    listed = make("help")
     for target in re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE):
         assert f"make {target}" in listed
 
