@@ -69,7 +69,8 @@ def _rates(cell: Cell, size: ScaleSize, seed: int) -> tuple[Floats, Floats]:
     """Return each merchant's shoppers won a day, and its phase, so that not all win their next one on one day."""
     sellers = merchants(cell, size, seed)
     phase = uniform(seed, "phase", CELLS.index(cell), np.arange(len(sellers), dtype=np.int64))
-    return _won_per_day(cell, size) * sellers.traffic, phase
+    # A merchant without traffic has its first shopper all the same.
+    return np.maximum(_won_per_day(cell, size) * sellers.traffic, 1e-9), phase
 
 
 def _won_on(rate: Floats, phase: Floats, number: Ints) -> Ints:
