@@ -31,6 +31,9 @@ query($keys: [AssetKeyInput!]!) { assetNodeAdditionalRequiredKeys(assetKeys: $ke
 """
 
 
+# Before the proofs that the sensors queue while a cell is being filled: each would have to be repeated afterwards.
+FILL_PRIORITY = "1"
+
 AssetPath = tuple[str, ...]
 
 
@@ -144,20 +147,30 @@ class CellState:
 
 def _launch_for(client: DagsterGraphQL, cell: Cell, days: DayRange, state: CellState, say: Say) -> str | None:
     """Launch the run that cell ``cell`` needs next, or return None when it lacks nothing."""
-    tags = {runs.CELL_TAG: cell}
+    tags: dict[str, str] = {runs.CELL_TAG: cell}
     gap = find_gap(client, cell, days)
     if gap:
         say(f"{cell}: {len(gap.assets)} assets lack something from {gap.days.first} to {gap.days.last}")
         wanted = assets_to_build(client, cell, gap)
-        return runs.launch(client, refresh_job(cell), tags={**tags, **gap.days.tags}, asset_keys=wanted)
+        tags |= {runs.PRIORITY_TAG: FILL_PRIORITY, **gap.days.tags}
+        return runs.launch(client, refresh_job(cell), tags=tags, asset_keys=wanted)
     if state.has_pending_migrations(cell):
         say(f"{cell}: there are new migrations")
         schemas = [(cell, domain, "schema") for domain in DOMAINS]
         return runs.launch(client, runs.ASSET_JOB, tags=tags, asset_keys=schemas)
     if not state.gate_is_open(cell):
         say(f"{cell}: the gate is closed, proving the cell")
-        return runs.launch(client, proof_job(cell), tags=tags)
+        return _proof(client, cell)
     return None
+
+
+def _proof(client: DagsterGraphQL, cell: Cell) -> str:
+    """Return a proof run of ``cell`` that has not begun, so that it sees the cell as it is now; launch one if need be.
+
+    The sensors see the same changes, and have often queued one already.
+    """
+    waiting = [run for run in runs.unfinished(client, ("QUEUED", "NOT_STARTED")) if run.job == proof_job(cell)]
+    return waiting[0].run_id if waiting else runs.launch(client, proof_job(cell), tags={runs.CELL_TAG: cell})
 
 
 def fill(
@@ -194,5 +207,5 @@ def fill(
         elif ended.cell and ended.job != proof_job(parse_cell(ended.cell)):
             cell = parse_cell(ended.cell)
             if not state.gate_is_open(cell):
-                pending.add(runs.launch(client, proof_job(cell), tags={runs.CELL_TAG: cell}))
+                pending.add(_proof(client, cell))
     return outcome

@@ -11,6 +11,7 @@ from orchestration.lifecycle.graphql import DagsterGraphQL, GraphQLError
 
 ASSET_JOB = "__ASSET_JOB"
 CELL_TAG = "capstone/cell"
+PRIORITY_TAG = "dagster/priority"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 

@@ -121,7 +121,7 @@ class FakeDagster(DagsterGraphQL):
 
     def _ended(self, run_id: str) -> dict[str, Any]:
         known = [(f"run{number}", job, tags) for number, (job, tags, _) in enumerate(self.launched, start=1)]
-        known += [(run.run_id, run.job, {"capstone/cell": run.job.removeprefix("refresh_")}) for run in self.running]
+        known += [(run.run_id, run.job, {"capstone/cell": run.job.partition("_")[2]}) for run in self.running]
         job, tags = next((job, tags) for identity, job, tags in known if identity == run_id)
         return {
             "runId": run_id,
@@ -156,7 +156,11 @@ def test_a_filled_and_proven_platform_launches_nothing() -> None:
 def test_each_cell_that_lacks_something_gets_one_run_over_its_missing_days() -> None:
     fake = dagster("na", "eu")
     run_fill(fake)
-    tags = {"dagster/asset_partition_range_start": "2026-03-01", "dagster/asset_partition_range_end": "2026-03-05"}
+    tags = {
+        "dagster/priority": "1",
+        "dagster/asset_partition_range_start": "2026-03-01",
+        "dagster/asset_partition_range_end": "2026-03-05",
+    }
     assert [(job, found) for job, found, _ in fake.launched] == [
         ("refresh_na", {"capstone/cell": "na", **tags}),
         ("refresh_eu", {"capstone/cell": "eu", **tags}),
@@ -180,6 +184,13 @@ def test_a_proof_that_leaves_the_gate_closed_is_not_repeated() -> None:
     fake = dagster()
     run_fill(fake, closed={"eu"})
     assert [job for job, _, _ in fake.launched] == ["proof_eu"]
+
+
+def test_a_proof_that_a_sensor_has_queued_is_followed_instead_of_doubled() -> None:
+    fake = dagster(running=[RunState("queued", "proof_eu", "QUEUED")])
+    outcome = run_fill(fake, closed={"eu"})
+    assert fake.launched == []
+    assert [run.run_id for run in outcome.finished] == ["queued"]
 
 
 def test_new_migrations_launch_the_schemas_of_their_cell_only() -> None:
