@@ -174,11 +174,11 @@ def env(
     import shlex
 
     from orchestration.cells.regions import parse_cell
-    from orchestration.cells.shell_environment import dbt_environment
+    from orchestration.cells.shell_environment import shell_environment
     from orchestration.lifecycle.logins import parse_role
 
     chosen = parse_cell(cell)
-    for name, value in dbt_environment(chosen, parse_role(chosen, role), settings=_settings()).items():
+    for name, value in shell_environment(chosen, parse_role(chosen, role), _settings()).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
@@ -261,6 +261,18 @@ def materialize(
             still_served=still_served(settings),
         )
     _report_failures(fill)
+
+
+@bench_app.command("load")
+def bench_load(as_json: JsonOption = False) -> None:
+    """Generator and COPY loader against psql, in a scratch database of the running cell na."""
+    from orchestration.bench.load import run
+
+    report = run(_settings())
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        _console().print(report.table())
 
 
 def _print_error(error: BaseException) -> None:
