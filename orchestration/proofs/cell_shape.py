@@ -12,7 +12,9 @@ from orchestration.cells.relations import DBT_SCHEMAS
 from orchestration.settings import Settings, get_settings
 
 # What a cell's own server may name differently, and says nothing of the shape.
-_OWN = re.compile(r"^(database|subscription|published|publication) ")
+_OWN = re.compile(r"^\(?(database|subscription|published|publication)[ ,]")
+# A fact is a row as text: what kind of fact, about what, and then what is so, as in (column,marts.fct_funnel,1,…).
+_ABOUT = re.compile(r"^\(?\w[^,]*,\"?([^,\")]+)")
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,9 @@ def differences(found: Mapping[Cell, frozenset[str]]) -> tuple[Difference, ...]:
 
 
 def _relation(fact: str) -> str:
-    """Return what a fact is about: its second word, as in ``column marts.fct_funnel 1 tenant_id``."""
-    return fact.split(" ", 2)[1] if " " in fact else fact
+    """Return what a fact is about, its second field."""
+    about = _ABOUT.match(fact)
+    return about[1] if about else fact
 
 
 def _expected(fact: str, built: Set[str]) -> bool:

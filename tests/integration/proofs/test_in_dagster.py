@@ -134,7 +134,7 @@ def test_misplaced_people_launch_the_residency_sensors_proof_at_once(
 
 def test_no_second_proof_is_launched_while_one_is_under_way(world: "ProofCells", instance: dg.DagsterInstance) -> None:
     with world.planted("na", *STRAY):
-        run = dg.DagsterRun(job_name="proof_na", tags={PROOF_TAG: "na"}, status=dg.DagsterRunStatus.QUEUED)
+        run = dg.DagsterRun(job_name="proof_na", tags={PROOF_TAG: "na"}, status=dg.DagsterRunStatus.STARTED)
         instance.add_run(run)
         tick = _tick(instance, ISOLATION)
     assert "proof_na" not in _launched(tick)

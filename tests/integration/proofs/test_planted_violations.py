@@ -1,13 +1,16 @@
 """Each known hole, planted in a real cell: the suite names it with a count, and mending it turns the cell green."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestration.proofs.proof import Proof, data_docs
+from orchestration.cells import endpoints
+from orchestration.proofs.proof import SUITES_DIRECTORY, Proof, data_docs
 from orchestration.proofs.verify import verify
+from orchestration.quality.suite import load_suite
+from orchestration.quality.validation import validate
 
 if TYPE_CHECKING:
     from tests.integration.proofs.conftest import ProofCells
@@ -206,7 +209,10 @@ def found_in_one_proof(world: "ProofCells") -> list[Proof]:
     with world.planted("na", plant, mend):
         proofs = world.prove("na")
     for proof in proofs:
-        assert world.newest(proof.suite) == ("red", [asdict(offender) for offender in proof.offenders])
+        verdict, stored = world.newest(proof.suite)
+        assert verdict == "red", proof.errors
+        assert isinstance(stored, list)
+        assert [entry for entry in stored if entry["count"]] == [asdict(offender) for offender in proof.offenders]
     return proofs
 
 
@@ -325,13 +331,30 @@ def test_no_personal_value_and_no_secret_reaches_evidence(world: "ProofCells") -
         assert str(tenant[0]) not in evidence["platform"]
 
 
-def test_data_docs_keep_the_last_twenty_validations_and_say_their_cell(world: "ProofCells") -> None:
-    docs = data_docs("apac", world.settings)
-    for _ in range(22):
-        world.prove("apac", [RESIDENCY])
+def test_data_docs_keep_the_last_validations_and_say_their_cell(world: "ProofCells") -> None:
+    assert data_docs("apac", world.settings).keep == 20
+    docs = replace(data_docs("apac", world.settings), keep=3)
+    suite = load_suite(SUITES_DIRECTORY / RESIDENCY)
+    world.prove("apac", [RESIDENCY])
+    for _ in range(4):
+        dsn = endpoints.dsn("apac", "auditor", settings=world.settings)
+        validate([suite], dsn, source="cell apac", docs=docs)
     pages = sorted((docs.site / "validations" / RESIDENCY).rglob("*.html"))
-    assert len(pages) == 20
+    assert len(pages) == len(list((docs.store / "validations" / RESIDENCY).rglob("*.json"))) == 3
     for page in [*pages, docs.site / "index.html", docs.site / "expectations" / f"{RESIDENCY}.html"]:
         assert "cell apac</title>" in page.read_text(), page
     listed = (docs.site / "index.html").read_text()
     assert all(page.parent.name in listed for page in pages)
+
+
+def test_a_damaged_result_of_a_killed_process_is_dropped_and_no_obstacle(world: "ProofCells") -> None:
+    docs = data_docs("apac", world.settings)
+    [proof] = world.prove("apac", [RESIDENCY])
+    assert proof.result is not None
+    assert proof.result.docs is not None
+    half_written = next((docs.store / "validations" / RESIDENCY).rglob("*.json"))
+    half_written.write_text(half_written.read_text()[:100])
+    [after] = world.prove("apac", [RESIDENCY])
+    assert after.result is not None
+    assert after.result.docs is not None, after.result.docs_error
+    assert not half_written.exists()
