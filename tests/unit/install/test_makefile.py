@@ -9,8 +9,12 @@ from orchestration.settings import PROJECT_ROOT
 SET_UP = "orchestration/engines/install/run.sh"
 
 
-def dry_run(target: str) -> str:
-    result = subprocess.run(["make", "--dry-run", target], check=True, capture_output=True, text=True, cwd=PROJECT_ROOT)
+def make(*arguments: str) -> str:
+    # These tests may themselves have been started by make.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    result = subprocess.run(
+        ["make", *arguments], check=True, capture_output=True, text=True, cwd=PROJECT_ROOT, env=environment
+    )
     return result.stdout
 
 
