@@ -47,19 +47,18 @@
 {% macro check_funnel_step(step, place) %}
     {% if step is string %}
         {% if not step %}{% do exceptions.raise_compiler_error(place ~ " is empty") %}{% endif %}
-        {{ return('') }}
-    {% endif %}
-    {% if step is not mapping or 'type' not in step %}
+    {% elif step is not mapping or 'type' not in step %}
         {% do exceptions.raise_compiler_error(place ~ ": an event type is needed, or a mapping with type (null: any)") %}
-    {% endif %}
-    {% for field in step if field not in ['name', 'type', 'props'] %}
-        {% do exceptions.raise_compiler_error(place ~ ": unknown field '" ~ field ~ "'") %}
-    {% endfor %}
-    {% if step['type'] is not none and (step['type'] is not string or not step['type']) %}
-        {% do exceptions.raise_compiler_error(place ~ ": type must be a text, or null for any event") %}
-    {% endif %}
-    {% if step.get('props') is not none and step.get('props') is not mapping %}
-        {% do exceptions.raise_compiler_error(place ~ ": props must be a mapping of property to value") %}
+    {% else %}
+        {% for field in step if field not in ['name', 'type', 'props'] %}
+            {% do exceptions.raise_compiler_error(place ~ ": unknown field '" ~ field ~ "'") %}
+        {% endfor %}
+        {% if step['type'] is not none and (step['type'] is not string or not step['type']) %}
+            {% do exceptions.raise_compiler_error(place ~ ": type must be a text, or null for any event") %}
+        {% endif %}
+        {% if step.get('props') is not none and step.get('props') is not mapping %}
+            {% do exceptions.raise_compiler_error(place ~ ": props must be a mapping of property to value") %}
+        {% endif %}
     {% endif %}
 {% endmacro %}
 

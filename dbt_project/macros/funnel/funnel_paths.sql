@@ -259,7 +259,10 @@ s.times_{{ p }}[place_{{ k }}.i] = step_{{ k - 1 }}.at
             {%- for k in range(1, n + 1) %}
             count(step_{{ k }}_at) as users_{{ k }}{{ ',' if n > 1 }}
             {%- if k > 1 %}
-            avg(date_part('epoch', step_{{ k }}_at - step_{{ k - 1 }}_at)) as avg_{{ k }},
+            {#- Whole microseconds: a sum of doubles depends on the order of the rows, and a rebuild would differ. #}
+            (
+                avg((date_part('epoch', step_{{ k }}_at - step_{{ k - 1 }}_at) * 1000000)::bigint) / 1000000
+            )::double precision as avg_{{ k }},
             percentile_cont(0.5) within group (
                 order by date_part('epoch', step_{{ k }}_at - step_{{ k - 1 }}_at)
             ) as median_{{ k }}{{ ',' if not loop.last }}

@@ -19,7 +19,7 @@ from orchestration.defs.transform import mart_numbers
 from orchestration.defs.transform.arguments import DayRangeError, build_arguments
 from orchestration.defs.transform.figures import cohort_picture, funnel_picture
 from orchestration.defs.transform.invocation import run_dbt
-from orchestration.defs.transform.light_dagster_dbt import dbt_assets
+from orchestration.defs.transform.light_dagster_dbt import DagsterDbtCliRuntimeError, dbt_assets
 from orchestration.defs.transform.manifest import read_manifest
 from orchestration.defs.transform.project import MANIFEST, PROJECT
 from orchestration.defs.transform.translator import CellTranslator, is_daily, model_key
@@ -133,10 +133,14 @@ def cell_models(cell: Cell) -> dg.AssetsDefinition:
         except DayRangeError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         with only_network_retried():
-            # Only a server that does not answer is worth another try: dbt's failures, failed tests among them, are not.
+            # Only a server that does not answer is worth another try.
             routing.connect(cell, "transformer").close()
+        try:
             for event in run_dbt(cell, arguments, context=context).stream():
                 yield _described(event, cell, days, context=context, manifest=manifest)
+        except DagsterDbtCliRuntimeError as error:
+            # A closed gate or a failed test fails again: saying so four times costs a minute and hides the first.
+            raise dg.Failure(error.description, allow_retries=False) from None
         context.log.info(f"dbt build of cell {cell} took {time.monotonic() - started:.1f} s")
 
     return build

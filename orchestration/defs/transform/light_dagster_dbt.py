@@ -12,6 +12,7 @@ if _hidden:
     sys.modules["dbt.version"] = None  # type: ignore[assignment]
 try:
     from dagster_dbt import (
+        DagsterDbtCliRuntimeError,
         DagsterDbtTranslator,
         DagsterDbtTranslatorSettings,
         DbtCliInvocation,
@@ -24,6 +25,7 @@ finally:
         del sys.modules["dbt.version"]
 
 __all__ = [
+    "DagsterDbtCliRuntimeError",
     "DagsterDbtTranslator",
     "DagsterDbtTranslatorSettings",
     "DbtCliInvocation",

@@ -1,0 +1,90 @@
+"""Funnels and cohorts as configured: a mistake is an error that names it, before anything runs."""
+
+import re
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import jinja2
+import pytest
+import yaml
+
+from orchestration.cells.shell_environment import DBT_PROJECT_DIR
+
+GOOD = {"name": "f", "window_seconds": 60, "steps": ["a", "b"]}
+CONFIGURED = yaml.safe_load((DBT_PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
+
+
+class CompilerError(Exception):
+    pass
+
+
+def _raise(message: str) -> NoReturn:
+    raise CompilerError(message)
+
+
+def check(file: str, macro: str, **variables: Any) -> None:
+    """Run a checking macro as dbt does, with its few functions stood in for."""
+    environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701 -- it is SQL
+    environment.globals |= {
+        "var": variables.__getitem__,
+        "return": lambda value: value,
+        "exceptions": SimpleNamespace(raise_compiler_error=_raise),
+        "modules": SimpleNamespace(re=re),
+    }
+    template = environment.from_string((DBT_PROJECT_DIR / "macros" / file).read_text())
+    getattr(template.module, macro)()
+
+
+def funnels(*configured: Any) -> None:
+    check("funnel/configured_funnels.sql", "configured_funnels", funnels=list(configured))
+
+
+def test_what_is_configured_is_right() -> None:
+    funnels(*CONFIGURED["funnels"])
+    check("cohort/configured_cohorts.sql", "configured_cohort_periods", cohort_periods=CONFIGURED["cohort_periods"])
+
+
+def test_steps_may_have_names_properties_and_any_type() -> None:
+    funnels(GOOD | {"steps": ["a", {"type": None}, {"name": "pro", "type": "b", "props": {"plan": "pro"}}]})
+
+
+@pytest.mark.parametrize(
+    ("funnel", "message"),
+    [
+        (GOOD | {"mod": "strict"}, "funnel 1: unknown field 'mod'"),
+        (GOOD | {"name": "No Spaces"}, "name 'No Spaces'"),
+        (GOOD | {"window_seconds": -1}, "funnel 'f': window_seconds is -1"),
+        (GOOD | {"window_seconds": 2592001}, "window_seconds is 2592001"),
+        (GOOD | {"window_seconds": 1.5}, "window_seconds is 1.5"),
+        (GOOD | {"window_seconds": True}, "window_seconds is True"),
+        ({"name": "f", "steps": ["a", "b"]}, "window_seconds is None"),
+        (GOOD | {"steps": []}, "2 to 12 steps"),
+        (GOOD | {"steps": "ab"}, "2 to 12 steps"),
+        (GOOD | {"steps": ["a"] * 13}, "2 to 12 steps"),
+        (GOOD | {"steps": ["a", ""]}, "funnel 'f', step 2 is empty"),
+        (GOOD | {"steps": ["a", {"props": {}}]}, "step 2: an event type is needed"),
+        (GOOD | {"steps": ["a", {"type": "b", "filter": {}}]}, "step 2: unknown field 'filter'"),
+        (GOOD | {"steps": ["a", {"type": 7}]}, "step 2: type must be a text"),
+        (GOOD | {"steps": ["a", {"type": "b", "props": ["x"]}]}, "step 2: props must be a mapping"),
+        ("purchase", "funnel 1 is no mapping"),
+    ],
+)
+def test_a_mistake_in_a_funnel_names_it(funnel: Any, message: str) -> None:
+    with pytest.raises(CompilerError, match=re.escape(message)):
+        funnels(funnel)
+
+
+def test_a_name_is_used_once() -> None:
+    with pytest.raises(CompilerError, match="configured twice"):
+        funnels(GOOD, GOOD)
+
+
+def test_no_funnels_are_a_mistake() -> None:
+    with pytest.raises(CompilerError, match="at least one funnel"):
+        funnels()
+
+
+@pytest.mark.parametrize("periods", [[], ["year"], ["day", "day"], "day"])
+def test_a_mistake_in_the_cohorts_periods_is_an_error(periods: Any) -> None:
+    with pytest.raises(CompilerError, match="cohort_periods"):
+        check("cohort/configured_cohorts.sql", "configured_cohort_periods", cohort_periods=periods)
