@@ -45,5 +45,5 @@ format: install ## let ruff and sqlfluff mend what they can
 docs: install ## rebuild the dbt docs and data docs of the running platform
 	@$(BIN)/capstone materialize 'group:na_docs or group:eu_docs or group:apac_docs'
 
-manifest: install ## parse the dbt project; Dagster does it by itself when it is missing
-	@DBT=$(BIN)/dbt sh docker/prepare_manifest.sh
+manifest: install ## parse the dbt project; whatever loads the Dagster definitions does it by itself
+	@$(BIN)/python -c "from orchestration.defs.transform.manifest import prepare_manifest; prepare_manifest()"
