@@ -9,7 +9,7 @@ from orchestration.engines import home, locking, processes
 from orchestration.engines.local import LocalEngines
 from orchestration.lifecycle import dagster_home, docs_site, filling, gates, runs, services
 from orchestration.lifecycle.filling import CellState, DayRange, Fill
-from orchestration.lifecycle.graphql import DagsterGraphQL
+from orchestration.lifecycle.graphql import DagsterGraphQL, GraphQLError, WebserverUnavailableError
 from orchestration.lifecycle.reporting import Reporter, Say
 from orchestration.lifecycle.waiting import wait_until
 from orchestration.loading.window import Window, establish_window
@@ -92,6 +92,14 @@ def await_code_location(client: DagsterGraphQL, seconds: float = LOCATION_SECOND
         )
 
 
+def _has_running_runs(settings: Settings) -> bool:
+    """Return whether runs are at work, which end with their code server; False when there is nobody to ask."""
+    try:
+        return bool(runs.unfinished(DagsterGraphQL.of(settings), runs.ACTIVE))
+    except (WebserverUnavailableError, GraphQLError):
+        return False
+
+
 def _start_dagster(settings: Settings, say: Say) -> DagsterGraphQL:
     """Start what does not run, restart what serves old code or old configuration, and clear what a crash left."""
     changed = dagster_home.write(settings)
@@ -101,8 +109,11 @@ def _start_dagster(settings: Settings, say: Say) -> DagsterGraphQL:
     if changed:
         services.stop(settings, _NEEDED_BY_RUNS)
     elif code is not None and code.state == "running" and code.started_at < services.newest_code():
-        say("the code has changed since it was loaded: restarting the code server")
-        services.stop(settings, (services.CODE_SERVER,))
+        if _has_running_runs(settings):
+            say("the code has changed since it was loaded; runs are at work, so the old one stays: reload it in the UI")
+        else:
+            say("the code has changed since it was loaded: restarting the code server")
+            services.stop(settings, (services.CODE_SERVER,))
     for name, state in states.items():
         if state is not None and state.state == "dead":
             say(f"{name} had died: starting it again")
