@@ -10,7 +10,7 @@ from typing import Literal
 
 from orchestration.cells.regions import Cell
 from orchestration.cells.relations import DBT_SCHEMAS, load_relations
-from orchestration.settings import PROJECT_ROOT, Settings, get_settings
+from orchestration.settings import Settings, get_settings
 
 # tables: relations of a cell's database; database: what the server keeps of them beside tables; redis; files.
 Medium = Literal["tables", "database", "redis", "files"]
@@ -51,11 +51,7 @@ class Store:
         if self.medium != "files":
             raise ValueError(f"store {self.name!r} is in {self.medium}, not in files")
         home = (settings or get_settings()).home
-        found = []
-        for place in self.where:
-            path = Path(place.format(cell=cell))
-            found.append(path if path.is_absolute() else home / path)
-        return tuple(found)
+        return tuple(home / place.format(cell=cell) for place in self.where)
 
 
 def _relations_of(*schemas: str) -> tuple[str, ...]:
@@ -148,17 +144,17 @@ def stores() -> tuple[Store, ...]:
             "files",
             "cell",
             "names",
-            ("docs/{cell}/data", "data_docs/{cell}"),
+            ("docs/data/{cell}", "data_docs/{cell}"),
             "Pages of the proofs and the results that they are made from",
             "the last 20 validations of a suite",
         ),
-        Store("dbt docs", "files", "cell", "names", ("docs/{cell}/dbt",), "Descriptions and columns of the models"),
+        Store("dbt docs", "files", "cell", "names", ("docs/dbt/{cell}",), "Descriptions and columns of the models"),
         Store(
             "dbt artifacts",
             "files",
-            "shared",
+            "cell",
             "names",
-            (str(PROJECT_ROOT / "dbt_project" / "target"), str(PROJECT_ROOT / "dbt_project" / "logs")),
+            ("dbt/{cell}",),
             "Compiled SQL, run results and logs of dbt",
             "overwritten by the next run",
         ),
@@ -187,7 +183,7 @@ def stores() -> tuple[Store, ...]:
             "files",
             "shared",
             "names",
-            ("dagster",),
+            ("dagster/compute_logs",),
             "Standard output of Dagster's runs",
             "the job run_retention",
         ),

@@ -6,6 +6,8 @@ import pytest
 
 from orchestration.cells.relations import DBT_SCHEMAS, load_relations
 from orchestration.cells.stores import store, stores
+from orchestration.lifecycle.docs_site import DATA_DOCS, DBT_DOCS
+from orchestration.proofs.proof import data_docs
 from orchestration.settings import Settings
 
 
@@ -29,7 +31,9 @@ def test_nothing_shared_by_all_cells_holds_rows() -> None:
 def test_files_are_found_per_cell_below_the_state_directory(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     assert store("exports").paths("eu", settings) == (tmp_path / "exports" / "eu",)
-    assert store("dbt artifacts").paths("eu", settings)[0].name == "target"
+    assert (settings.docs / DATA_DOCS.format(cell="eu")).parent in store("data docs").paths("eu", settings)
+    assert data_docs("eu", settings).store in store("data docs").paths("eu", settings)
+    assert (settings.docs / DBT_DOCS.format(cell="eu")).parent in store("dbt docs").paths("eu", settings)
 
 
 def test_what_is_no_file_has_no_path() -> None:
