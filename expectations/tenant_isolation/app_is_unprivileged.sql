@@ -17,7 +17,10 @@ from pg_auth_members as m
 where m.member = 'app'::regrole
 
 union all
-select s.rolname || ' (owns ' || coalesce(c.oid::regclass::text, f.oid::regprocedure::text, n.nspname, 'an object') || ')', 1
+select
+    s.rolname || ' (owns '
+    || coalesce(c.oid::regclass::text, f.oid::regprocedure::text, n.nspname, 'an object') || ')',
+    1
 from pg_shdepend as d
 inner join serving as s on d.refobjid = s.oid
 left join pg_class as c on d.classid = 'pg_class'::regclass and d.objid = c.oid
