@@ -21,6 +21,9 @@ COHORTS = dg.AssetKey([CELL, "marts", "fct_cohort_retention"])
 DAYS = ("2026-03-02", "2026-03-03", "2026-03-04")
 
 
+pytestmark = pytest.mark.usefixtures("database")
+
+
 def materialize(
     instance: dg.DagsterInstance, first: str, last: str, *, selection: dg.AssetSelection | None = None
 ) -> dg.ExecuteInProcessResult:
@@ -66,7 +69,8 @@ def test_a_closed_gate_fails_the_run_at_once_and_says_why(prove: Callable[..., N
         assert not done.get_asset_materialization_events()
         assert not [event for event in done.all_events if event.is_step_up_for_retry]
         failures = [event for event in done.all_events if event.is_step_failure]
-    assert "the gate of cell 'na' is closed" in str(failures[0].event_specific_data)
+    assert failures[0].step_failure_data.error is not None
+    assert "the gate of cell 'na' is closed" in failures[0].step_failure_data.error.message
 
 
 def test_an_inverted_range_is_an_error(prove: Callable[..., None]) -> None:

@@ -11,14 +11,15 @@ MARCH = date(2026, 3, 1)
 
 
 def test_without_days_nothing_is_said_about_them() -> None:
-    assert build_arguments("eu", None) == ["build", "--target", "eu"]
+    assert build_arguments("eu", None) == ["build", "--target", "eu", "--exclude-resource-type", "unit_test"]
 
 
 def test_a_range_becomes_its_first_and_last_day() -> None:
     days = [date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)]
     arguments = build_arguments("na", days)
-    assert arguments[:4] == ["build", "--target", "na", "--vars"]
-    assert json.loads(arguments[4]) == {"start_day": "2026-03-01", "end_day": "2026-03-03"}
+    assert arguments[:3] == ["build", "--target", "na"]
+    assert arguments[-2] == "--vars"
+    assert json.loads(arguments[-1]) == {"start_day": "2026-03-01", "end_day": "2026-03-03"}
 
 
 def test_one_day_is_its_own_range() -> None:
