@@ -46,6 +46,7 @@ from orchestration.loading.copy_loader import (
 )
 from orchestration.loading.id_spaces import reserve_loaded_ids
 from orchestration.loading.plans import load_plans
+from orchestration.loading.statistics import analyze_tables
 from orchestration.settings import Settings, get_settings
 from orchestration.synthetic.hashing import uuid5_bytes
 
@@ -59,6 +60,13 @@ _UNUSABLE_PASSWORD = "!imported"  # noqa: S105 - a marker, not a secret
 
 _CATEGORY, _PRODUCT, _VARIANT = 1, 1, 1
 _TENANT_KEY = ("tenant_id", "id")
+_LOADED_TABLES = (
+    "geo.users",
+    "ecommerce.users",
+    "ecommerce.orders",
+    "ecommerce.order_items",
+    "analytics.events_history",
+)
 _OPENED = datetime(1997, 1, 1, tzinfo=UTC)
 
 
@@ -355,11 +363,12 @@ def load_cdnow(*, path: Path | None = None, settings: Settings | None = None) ->
         LoadError: an id is somebody else's, the database is another cell's, sums do not come out; nothing is changed.
         CellUnavailableError: the cell cannot be reached.
     """
+    settings = settings or get_settings()
     started = time.perf_counter()
     log = read_shipped_log() if path is None else read_log(path)
     load = cdnow_load(log.path.name)
     with routing.connect(
-        CDNOW_CELL, "loader", autocommit=True, application_name="capstone cdnow", settings=settings or get_settings()
+        CDNOW_CELL, "loader", autocommit=True, application_name="capstone cdnow", settings=settings
     ) as connection:
         require_cell(connection, CDNOW_CELL)
         reserve_loaded_ids(connection)
@@ -368,6 +377,7 @@ def load_cdnow(*, path: Path | None = None, settings: Settings | None = None) ->
             lock_load(connection, "ecommerce.orders", load)
             before, dollars = _replace(connection, load, log)
             record_load(connection, load, rows_read=log.rows_read, rows_loaded=len(log.purchases), rejects=log.rejects)
+    analyze_tables(CDNOW_CELL, _LOADED_TABLES, settings)
     reasons = Counter(f"{reject.column or 'line'} {reject.reason}" for reject in log.rejects)
     days = [purchase.day for purchase in log.purchases]
     return CdnowReport(

@@ -26,6 +26,7 @@ from orchestration.loading.copy_loader import (
 )
 from orchestration.loading.id_spaces import reserve_loaded_ids
 from orchestration.loading.plans import load_plans
+from orchestration.loading.statistics import analyze_tables
 from orchestration.loading.window import Window, read_window
 from orchestration.settings import Settings, get_settings
 from orchestration.synthetic.people import ShopperRows, shopper_rows, staff_rows
@@ -56,7 +57,7 @@ class SeedReport:
     Attributes:
         cell: the cell.
         tables: rows inserted, updated and unchanged of each table, in the order they were written.
-        seconds: from connecting to the commit.
+        seconds: all of it, statistics included.
     """
 
     cell: Cell
@@ -98,14 +99,7 @@ def _summed(written: Sequence[Upserted]) -> tuple[Upserted, ...]:
 
 
 def _slices(shoppers: Shoppers, rows: int) -> list[Shoppers]:
-    return [
-        Shoppers(
-            shoppers.merchant[start : start + rows],
-            shoppers.number[start : start + rows],
-            shoppers.won_on[start : start + rows],
-        )
-        for start in range(0, len(shoppers), rows)
-    ]
+    return [shoppers.of(slice(start, start + rows)) for start in range(0, len(shoppers), rows)]
 
 
 # Shoppers written at once: bounds memory at the largest scale.
@@ -157,4 +151,5 @@ def load_seeds(cell: Cell, *, settings: Settings | None = None, window: Window |
             tables = _summed(written)
             total = sum(table.rows for table in tables)
             record_load(connection, load, rows_read=total, rows_loaded=total)
+    analyze_tables(cell, [table.table for table in tables if table.inserted or table.updated], settings)
     return SeedReport(cell, tables, time.perf_counter() - started)

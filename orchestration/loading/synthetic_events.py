@@ -1,7 +1,7 @@
 """Synthetic events into ``analytics.events``: each day's partition replaced exactly, one transaction per day."""
 
 from collections.abc import Callable, Iterable
-from datetime import date
+from datetime import date, timedelta
 
 from orchestration.cells import routing
 from orchestration.cells.regions import Cell
@@ -14,8 +14,11 @@ from orchestration.loading.copy_loader import (
     lock_load,
     replace,
     require_cell,
+    statement,
 )
+from orchestration.loading.id_spaces import SHOP_FIRST_ID
 from orchestration.loading.seeds import seeds_load, write_shoppers
+from orchestration.loading.statistics import analyze_event_days
 from orchestration.loading.window import Window, day_bounds, read_window, require_days
 from orchestration.settings import Settings, get_settings
 from orchestration.synthetic.events import generate_day
@@ -49,16 +52,28 @@ def require_merchants(connection: Connection, cell: Cell, window: Window, seed: 
         )
 
 
-def _win_shoppers(connection: Connection, cell: Cell, day: date, window: Window, seed: int) -> None:
-    """Write the shoppers won on a day after the window that the seeds cover."""
-    index = (day - window.first_day).days
-    if index < window.size.days:
-        return
+def win_shoppers(connection: Connection, cell: Cell, through: date, window: Window, seed: int) -> None:
+    """Write the shoppers won after the window that the seeds cover, up to ``through``, as far as they are missing.
+
+    A day's events name everybody won up to that day, also on days that nobody loads.
+    """
     size, first_day = window.size, window.first_day
+    last = (through - first_day).days
+    if last < size.days:
+        return
+    won = shoppers_won(cell, size.days, last, size=size, seed=seed)
+    parameters = {
+        "start": day_bounds(first_day + timedelta(days=size.days))[0],
+        "shop_first_id": SHOP_FIRST_ID,
+        "tenants": list(merchants(cell, size, seed).ids),
+    }
     with connection.transaction():
         lock_load(connection, "seeds", seeds_load(cell))
-        won = shoppers_won(cell, index, index, size=size, seed=seed)
-        write_shoppers(connection, shopper_rows(cell, won, size=size, seed=seed, first_day=first_day))
+        found = dict(connection.execute(statement("shoppers_by_day"), parameters).fetchall())
+        for index in range(size.days, last + 1):
+            some = won.of(won.won_on == index)
+            if found.get(first_day + timedelta(days=index), 0) != len(some):
+                write_shoppers(connection, shopper_rows(cell, some, size=size, seed=seed, first_day=first_day))
 
 
 def load_events_days(
@@ -96,14 +111,15 @@ def load_events_days(
     ) as connection:
         require_cell(connection, cell)
         require_merchants(connection, cell, window, settings.seed)
+        win_shoppers(connection, cell, chosen[-1], window, settings.seed)
         for day in chosen:
-            _win_shoppers(connection, cell, day, window, settings.seed)
             start, end = day_bounds(day)
             blocks = generate_day(cell, day, size=window.size, seed=settings.seed, first_day=window.first_day)
             scope = Scope("analytics.events", time_column="time", start=start, end=end)
             report = replace(connection, events_load(cell, day), scope, blocks)
             reports.append(report)
             on_day(report)
+    analyze_event_days(cell, chosen, settings)
     return tuple(reports)
 
 

@@ -25,6 +25,7 @@ from orchestration.loading.copy_loader import (
     statement,
 )
 from orchestration.loading.id_spaces import LINES_PER_ORDER, SYNTHETIC_FIRST_ID, reserve_loaded_ids
+from orchestration.loading.statistics import analyze_tables
 from orchestration.loading.synthetic_events import events_load
 from orchestration.loading.window import Window, day_bounds, read_window, require_days
 from orchestration.settings import Settings, get_settings
@@ -129,6 +130,7 @@ def load_orders_days(
             report = _replace_day(connection, cell, day)
             reports.append(report)
             on_day(report)
+    analyze_tables(cell, ("ecommerce.orders", "ecommerce.order_items", "ecommerce.payments"), settings)
     return tuple(reports)
 
 

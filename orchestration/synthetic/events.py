@@ -338,8 +338,7 @@ def generate_day(cell: Cell, day: date, *, size: ScaleSize, seed: int, first_day
     edges = np.linspace(0, len(guests), blocks + 1).astype(np.int64)
     for number, events in enumerate(share_out(total, [1 / blocks] * blocks)):
         part = slice(edges[number], edges[number + 1])
-        some = Shoppers(guests.merchant[part], guests.number[part], guests.won_on[part])
-        sessions, length = _filled(context, some, start[part], events, random)
+        sessions, length = _filled(context, guests.of(part), start[part], events, random)
         if len(sessions):
             yield _block(context, sessions, length, first_order, random)
             first_order += len(sessions)

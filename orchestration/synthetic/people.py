@@ -56,8 +56,7 @@ def _won_at(cell: Cell, shoppers: Shoppers, first_day: date, seed: int) -> Ints:
     result = _microseconds(first_day, shoppers.won_on)
     for day_index in np.unique(shoppers.won_on).tolist():
         chosen = shoppers.won_on == day_index
-        some = Shoppers(shoppers.merchant[chosen], shoppers.number[chosen], shoppers.won_on[chosen])
-        result[chosen] += signup_times(cell, first_day + timedelta(days=day_index), some, seed)
+        result[chosen] += signup_times(cell, first_day + timedelta(days=day_index), shoppers.of(chosen), seed)
     return result
 
 

@@ -116,14 +116,14 @@ def visitors(
     is_first = np.zeros(int(count.sum()), dtype=np.bool_)
     is_first[np.cumsum(count) - count] = True
     who = np.repeat(active, count)
-    guests = Shoppers(known.merchant[who], known.number[who], known.won_on[who])
+    guests = known.of(who)
     start = times_of_day(cell, day, home_country(cell, guests, seed), random.random(len(guests)))
     is_new = guests.won_on == day_index
     signup = signup_times(cell, day, guests, seed)
     start = np.where(is_new & ~is_first & (start < signup), signup + (start % 7_200_000_000), start)
     start = np.where(is_new & is_first, signup, start)
     order = random.permutation(len(guests))
-    return Shoppers(guests.merchant[order], guests.number[order], guests.won_on[order]), start[order]
+    return guests.of(order), start[order]
 
 
 def _behaviour(

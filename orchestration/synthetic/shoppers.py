@@ -10,6 +10,7 @@ from datetime import date
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from orchestration.cells.regions import CELLS, REGIONS, Cell
 from orchestration.loading.window import ScaleSize
@@ -49,6 +50,10 @@ class Shoppers:
 
     def __len__(self) -> int:
         return len(self.number)
+
+    def of(self, chosen: Ints | npt.NDArray[np.bool_] | slice) -> "Shoppers":
+        """Return some of them, by position, by a mask, or in another order."""
+        return Shoppers(self.merchant[chosen], self.number[chosen], self.won_on[chosen])
 
 
 def expected_active(day_index: Ints) -> Floats:
@@ -103,8 +108,7 @@ def shoppers_through(cell: Cell, day_index: int, *, size: ScaleSize, seed: int) 
 def shoppers_won(cell: Cell, first: int, last: int, *, size: ScaleSize, seed: int) -> Shoppers:
     """Return the shoppers won from day index ``first`` to ``last``, both included."""
     known = shoppers_through(cell, last, size=size, seed=seed)
-    chosen = known.won_on >= first
-    return Shoppers(known.merchant[chosen], known.number[chosen], known.won_on[chosen])
+    return known.of(known.won_on >= first)
 
 
 def home_country(cell: Cell, shoppers: Shoppers, seed: int) -> Ints:
