@@ -3,19 +3,18 @@
 import json
 import shutil
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from orchestration.quality.offline_page import Validation, front_page, offline
 
 KEPT_VALIDATIONS = 20
 
 _VALIDATIONS = "validations"
 _EXPECTATIONS = "expectations"
-# Both layouts of Great Expectations carry a fixed title, the same for every site.
-_TITLES = (
-    "<title>Data documentation compiled by Great Expectations</title>",
-    "<title>Data Docs created by Great Expectations</title>",
-)
+# How Great Expectations writes a run's time into a folder's name.
+_RUN_TIME = "%Y%m%dT%H%M%S.%fZ"
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,10 @@ class DataDocs:
         page = self.site.joinpath(_VALIDATIONS, *map(str, identifier.to_tuple())).with_suffix(".html")
         if not page.is_file():
             raise RuntimeError("no page was rendered")
-        self._retitle(page, f"{suite} - {self.title}")
-        self._retitle(self.site / _EXPECTATIONS / f"{suite}.html", f"{suite} - {self.title}")
-        self._retitle(self.site / "index.html", f"Data docs - {self.title}")
+        for rendered in (page, self.site / _EXPECTATIONS / f"{suite}.html"):
+            rendered.write_text(offline(rendered.read_text(), f"{suite} - {self.title}"))
+        # The rendered index is an empty table until scripts from other hosts fill it.
+        (self.site / "index.html").write_text(front_page(f"Data docs - {self.title}", self._validations()))
         return Page(page, page.relative_to(self.site).as_posix())
 
     def _drop(self, suite: str, keep: int) -> None:
@@ -114,11 +114,23 @@ class DataDocs:
         for _, directory in runs[keep:]:
             shutil.rmtree(directory)
 
-    def _retitle(self, page: Path, title: str) -> None:
-        html = page.read_text()
-        for fixed in _TITLES:
-            html = html.replace(fixed, f"<title>{title}</title>")
-        page.write_text(html)
+    def _validations(self) -> list[Validation]:
+        """Return what is kept, newest first."""
+        root = self.store / _VALIDATIONS
+        found = []
+        for file in root.glob("*/*/*/*"):
+            result = json.loads(file.read_text())
+            found.append(
+                Validation(
+                    suite=result["suite_name"],
+                    path=(Path(_VALIDATIONS) / file.relative_to(root)).with_suffix(".html").as_posix(),
+                    run_at=datetime.strptime(file.parent.name, _RUN_TIME).replace(tzinfo=UTC).isoformat(" ", "seconds"),
+                    success=result["success"],
+                    rules=result["statistics"]["evaluated_expectations"],
+                    held=result["statistics"]["successful_expectations"],
+                )
+            )
+        return sorted(found, key=lambda validation: (validation.run_at, validation.suite), reverse=True)
 
 
 def _files(directory: Path) -> dict[str, Any]:

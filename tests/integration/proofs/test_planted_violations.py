@@ -1,6 +1,7 @@
 """Each known hole, planted in a real cell: the suite names it with a count, and mending it turns the cell green."""
 
 import json
+import re
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -342,7 +343,10 @@ def test_data_docs_keep_the_last_validations_and_say_their_cell(world: "ProofCel
     pages = sorted((docs.site / "validations" / RESIDENCY).rglob("*.html"))
     assert len(pages) == len(list((docs.store / "validations" / RESIDENCY).rglob("*.json"))) == 3
     for page in [*pages, docs.site / "index.html", docs.site / "expectations" / f"{RESIDENCY}.html"]:
-        assert "cell apac</title>" in page.read_text(), page
+        html = page.read_text()
+        assert "cell apac</title>" in html, page
+        fetched = re.search(r"""src=["']https?:|<link[^>]+https?:|url\(["']?https?:|<script""", html)
+        assert fetched is None, f"{page} fetches from another host: {fetched}"
     listed = (docs.site / "index.html").read_text()
     assert all(page.parent.name in listed for page in pages)
 
