@@ -36,8 +36,10 @@ def fields_of(payload: bytes) -> list[list[bytes | None]]:
 def numeric(field: bytes) -> Decimal:
     digits, weight, sign, scale = struct.unpack_from(">hhHh", field)
     groups = struct.unpack_from(f">{digits}h", field, 8)
-    value = sum(Decimal(group) * Decimal(10_000) ** (weight - place) for place, group in enumerate(groups))
-    return round(-value if sign == 0x4000 else Decimal(value), scale)
+    value = Decimal(0)
+    for place, group in enumerate(groups):
+        value += Decimal(group) * Decimal(10_000) ** (weight - place)
+    return Decimal(round(-value if sign == 0x4000 else value, scale))
 
 
 def encoded(kind: str, values: list[Any], arrow: pa.DataType, *, nullable: bool = True) -> list[bytes | None]:
@@ -58,7 +60,7 @@ def test_whole_numbers_are_sent_as_they_are(values: list[int | None]) -> None:
 
 
 @settings(deadline=None)
-@given(optional(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=("Cs",)))))
+@given(optional(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"))))
 def test_texts_are_sent_as_they_are_dictionary_or_not(values: list[str | None]) -> None:
     sent = encoded("text", values, pa.string())
     assert [None if field is None else field.decode() for field in sent] == values
@@ -130,7 +132,10 @@ def test_a_sliced_uuid_and_amount_column_is_read_from_its_own_place() -> None:
     ).slice(3)
     columns = [TableColumn("id", "uuid", False), TableColumn("amount", "numeric", False)]
     sent = fields_of(b"".join(bytes(buffer) for buffer in encode(columns, table)))
-    assert [(row[0], numeric(row[1] or b"")) for row in sent] == [(ids[3].bytes, 3), (ids[4].bytes, 4)]
+    assert [(row[0] or b"", numeric(row[1] or b"")) for row in sent] == [
+        (ids[3].bytes, Decimal(3)),
+        (ids[4].bytes, Decimal(4)),
+    ]
 
 
 @pytest.mark.parametrize(
