@@ -18,8 +18,9 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 ACTIVE = ("NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 UNFINISHED = ("QUEUED", *ACTIVE)
 
-# Fast enough for a live line, slow enough not to compete with the runs for two cores.
-POLL_SECONDS = 1.0
+# Each look makes the webserver read the runs' step events: often enough for a live line, seldom enough not to compete
+# with the runs for two cores.
+POLL_SECONDS = 2.0
 _EVENT_PAGE = 1000
 
 _LAUNCH = """
