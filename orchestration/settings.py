@@ -79,6 +79,11 @@ class Settings(BaseSettings):
         default=None, description="Redis URL of cell apac, instead of a local one."
     )
 
+    cdnow_file: Path | None = Field(
+        default=None,
+        description="Another purchase log in CDNOW's format, instead of the shipped one, whose checksum is verified.",
+    )
+
     connect_timeout_seconds: int = Field(default=5, ge=1, description="Seconds to wait for a connection to a server.")
     proof_max_age_minutes: int = Field(
         default=60, ge=1, le=60, description="Minutes for which a green proof opens the gate of its cell. At most 60."

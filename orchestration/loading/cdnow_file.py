@@ -173,7 +173,10 @@ def read_shipped_log() -> CdnowLog:
     except FileNotFoundError:
         raise CdnowFileError(f"{path} does not exist: {restore}") from None
     if digest != SHIPPED_SHA256:
-        raise CdnowFileError(f"{path} is not the file that was shipped (its SHA-256 begins {digest[:12]}): {restore}")
+        raise CdnowFileError(
+            f"{path} is not the file that was shipped (its SHA-256 begins {digest[:12]}): {restore}, "
+            "or name a file of your own in CAPSTONE_CDNOW_FILE"
+        )
     log = read_log(path)
     if log.rows_read != SHIPPED_ROWS or log.rejects:
         raise CdnowFileError(f"{path} was read as {log.rows_read} rows, {SHIPPED_ROWS} are in it: {restore}")

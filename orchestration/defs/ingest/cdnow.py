@@ -13,6 +13,7 @@ from orchestration.cells.regions import Cell
 from orchestration.defs.ingest.seeds import seed_key
 from orchestration.defs.network_faults import NETWORK_RETRY, only_network_retried
 from orchestration.defs.platform.schemas import OWNERS, schema_key
+from orchestration.settings import get_settings
 
 CELL: Cell = "na"
 KEY = seed_key(CELL, "cdnow")
@@ -40,7 +41,7 @@ def cdnow(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     from orchestration.loading.cdnow import load_cdnow
 
     with only_network_retried():
-        report = load_cdnow()
+        report = load_cdnow(path=get_settings().cdnow_file)
     context.log.info(f"{report.rows_loaded} of {report.rows_read} rows in {report.seconds:.1f} s")
     return dg.MaterializeResult(
         metadata={
@@ -93,10 +94,11 @@ def differences(log_rows: int, log_dollars: Decimal, found: dict[str, Decimal | 
 def cdnow_accounted_for() -> dg.AssetCheckResult:
     """Compare the cell with the log."""
     from orchestration.loading.cdnow import cdnow_load
-    from orchestration.loading.cdnow_file import read_shipped_log
+    from orchestration.loading.cdnow_file import read_log, read_shipped_log
 
+    path = get_settings().cdnow_file
     with only_network_retried():
-        log = read_shipped_log()
+        log = read_log(path) if path else read_shipped_log()
         with routing.connect(CELL, "auditor") as connection:
             cursor = connection.cursor(row_factory=dict_row)
             found = cursor.execute(_ACCOUNTS_SQL.read_bytes(), {"asset": cdnow_load(log.path.name).asset}).fetchone()

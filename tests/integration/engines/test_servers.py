@@ -37,7 +37,6 @@ from orchestration.engines.errors import LockedError
 from orchestration.engines.local import LocalEngines
 from orchestration.engines.postgres import PostgresServer
 from orchestration.settings import get_settings
-from orchestration.lifecycle.waiting import wait_until
 try:
     LocalEngines(get_settings(), durable=sys.argv[1] == "durable").start(lambda line: print(line, flush=True))
 except LockedError as error:
