@@ -57,7 +57,7 @@ class LoadingCells:
         return int(count), str(text)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def loading_cells(engines: LocalEngines) -> Iterator[LoadingCells]:
     assert engines
     settings = get_settings()
@@ -75,7 +75,7 @@ def loading_cells(engines: LocalEngines) -> Iterator[LoadingCells]:
             connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(DATABASE)))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def seeded(loading_cells: LoadingCells) -> LoadingCells:
     for cell in CELLS:
         load_seeds(cell, settings=loading_cells.settings, window=loading_cells.window)

@@ -67,9 +67,9 @@ class ProofCells:
         )[0]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def world(engines: LocalEngines, platform_home: Path) -> Iterator[ProofCells]:
-    """Three migrated and seeded cells, which the environment names too while the package's tests run."""
+    """Three migrated and seeded cells, which the environment names too while a module's tests run."""
     assert engines
     local = get_settings()
     assert local.home == platform_home
