@@ -42,7 +42,7 @@ format: install ## let ruff and sqlfluff mend what they can
 	$(BIN)/ruff format .
 	$(BIN)/sqlfluff fix sql expectations dbt_project/models dbt_project/tests
 
-docs: install ## rebuild the dbt docs and data docs of the running platform
+docs: install ## rebuild the dbt docs of the running platform (every proof writes the data docs)
 	@$(BIN)/capstone materialize 'group:na_docs or group:eu_docs or group:apac_docs'
 
 manifest: install ## parse the dbt project; whatever loads the Dagster definitions does it by itself

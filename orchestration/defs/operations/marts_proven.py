@@ -22,7 +22,7 @@ def marts_proven_asset(cell: Cell) -> dg.AssetsDefinition:
     @dg.asset(
         key=dg.AssetKey([cell, "governance", "marts_proven"]),
         deps=marts,
-        group_name=f"{cell}_governance",
+        group_name=f"{cell}_marts",
         kinds={"postgres", "greatexpectations"},
         owners=OWNERS,
         pool=pool(cell),
