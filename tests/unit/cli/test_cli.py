@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,8 +23,16 @@ def capstone(*arguments: str) -> int:
 
 
 @pytest.fixture(autouse=True)
-def _arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A home without a platform: the session's has one whenever other tests have started its servers."""
     monkeypatch.setattr(sys, "argv", ["capstone"])
+    home = tmp_path / "home"
+    home.mkdir()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CAPSTONE_HOME", str(home))
+        get_settings.cache_clear()
+        yield
+    get_settings.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -110,11 +119,7 @@ def test_a_failed_fill_names_run_step_and_error_and_leaves_the_platform_running(
     monkeypatch.setattr("orchestration.lifecycle.start.up", lambda *_, **__: SimpleNamespace(fill=fill))
     (get_settings().home / "engines.json").write_text(json.dumps({"port_base": get_settings().port_base}))
     (get_settings().home / "secrets.json").write_text("{}")
-    try:
-        assert capstone("up") == 1
-    finally:
-        for name in ("engines.json", "secrets.json"):
-            (get_settings().home / name).unlink()
+    assert capstone("up") == 1
     told = capsys.readouterr().err
     assert "run run-7: step na__ingest__events failed: disk [full]" in told
     assert "The platform is running" in told
