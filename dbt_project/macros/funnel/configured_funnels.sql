@@ -1,4 +1,8 @@
-{# Funnels from the var `funnels`, checked: a mistake is an error that names the funnel and the field. #}
+{#
+  Funnels from the var `funnels`, checked: a mistake is an error that names the funnel and the field. Dagster and the
+  command line check the file itself before they start dbt, and name the line (orchestration/analysis/configuration.py);
+  this check is for a plain dbt in a shell, and for vars given there.
+#}
 
 {% macro configured_funnels() %}
     {% set funnels = var('funnels') %}
@@ -20,7 +24,7 @@
     {% if funnel is not mapping %}
         {% do exceptions.raise_compiler_error(place ~ " is no mapping with name, description, window_seconds, steps") %}
     {% endif %}
-    {% for field in funnel if field not in ['name', 'description', 'window_seconds', 'steps'] %}
+    {% for field in funnel if field not in ['name', 'description', 'window_seconds', 'steps', 'mode', 'exclusions'] %}
         {% do exceptions.raise_compiler_error(place ~ ": unknown field '" ~ field ~ "'") %}
     {% endfor %}
     {% set name = funnel.get('name') | string %}
@@ -42,6 +46,18 @@
     {% for step in steps %}
         {% do check_funnel_step(step, "funnel '" ~ name ~ "', step " ~ loop.index) %}
     {% endfor %}
+    {% if funnel.get('mode', 'ordered') not in ['ordered', 'strict'] %}
+        {% do exceptions.raise_compiler_error(
+            "funnel '" ~ name ~ "': mode is '" ~ funnel.get('mode') ~ "': ordered or strict"
+        ) %}
+    {% endif %}
+    {% set exclusions = funnel.get('exclusions') or [] %}
+    {% if exclusions is not sequence or exclusions is string or exclusions is mapping %}
+        {% do exceptions.raise_compiler_error("funnel '" ~ name ~ "': exclusions must be a list") %}
+    {% endif %}
+    {% for exclusion in exclusions %}
+        {% do check_funnel_exclusion(exclusion, steps | length, "funnel '" ~ name ~ "', exclusion " ~ loop.index) %}
+    {% endfor %}
 {% endmacro %}
 
 {% macro check_funnel_step(step, place) %}
@@ -59,6 +75,29 @@
         {% if step.get('props') is not none and step.get('props') is not mapping %}
             {% do exceptions.raise_compiler_error(place ~ ": props must be a mapping of property to value") %}
         {% endif %}
+    {% endif %}
+{% endmacro %}
+
+{% macro check_funnel_exclusion(exclusion, steps, place) %}
+    {% if exclusion is not mapping %}
+        {% do exceptions.raise_compiler_error(place ~ " is no mapping with type, from, to") %}
+    {% endif %}
+    {% for field in exclusion if field not in ['type', 'from', 'to'] %}
+        {% do exceptions.raise_compiler_error(place ~ ": unknown field '" ~ field ~ "'") %}
+    {% endfor %}
+    {% if exclusion.get('type') is not string or not exclusion.get('type') %}
+        {% do exceptions.raise_compiler_error(place ~ ": type must be a text") %}
+    {% endif %}
+    {% for end in ['from', 'to'] %}
+        {% set step = exclusion.get(end) %}
+        {% if step is not integer or step is boolean or not 0 <= step < steps %}
+            {% do exceptions.raise_compiler_error(
+                place ~ ": " ~ end ~ " is " ~ step ~ ": the number of a step, 0 to " ~ (steps - 1)
+            ) %}
+        {% endif %}
+    {% endfor %}
+    {% if exclusion['from'] >= exclusion['to'] %}
+        {% do exceptions.raise_compiler_error(place ~ ": from must be before to") %}
     {% endif %}
 {% endmacro %}
 

@@ -48,6 +48,10 @@ def test_steps_may_have_names_properties_and_any_type() -> None:
     funnels(GOOD | {"steps": ["a", {"type": None}, {"name": "pro", "type": "b", "props": {"plan": "pro"}}]})
 
 
+def test_a_funnel_may_be_strict_and_exclude_events() -> None:
+    funnels(GOOD | {"mode": "strict", "exclusions": [{"type": "x", "from": 0, "to": 1}]})
+
+
 @pytest.mark.parametrize(
     ("funnel", "message"),
     [
@@ -67,6 +71,14 @@ def test_steps_may_have_names_properties_and_any_type() -> None:
         (GOOD | {"steps": ["a", {"type": 7}]}, "step 2: type must be a text"),
         (GOOD | {"steps": ["a", {"type": "b", "props": ["x"]}]}, "step 2: props must be a mapping"),
         ("purchase", "funnel 1 is no mapping"),
+        (GOOD | {"mode": "sloppy"}, "funnel 'f': mode is 'sloppy'"),
+        (GOOD | {"exclusions": "x"}, "funnel 'f': exclusions must be a list"),
+        (GOOD | {"exclusions": ["x"]}, "funnel 'f', exclusion 1 is no mapping"),
+        (GOOD | {"exclusions": [{"type": "x", "from": 0, "too": 1}]}, "exclusion 1: unknown field 'too'"),
+        (GOOD | {"exclusions": [{"type": None, "from": 0, "to": 1}]}, "exclusion 1: type must be a text"),
+        (GOOD | {"exclusions": [{"type": "x", "from": 0, "to": 2}]}, "exclusion 1: to is 2"),
+        (GOOD | {"exclusions": [{"type": "x", "from": True, "to": 1}]}, "exclusion 1: from is True"),
+        (GOOD | {"exclusions": [{"type": "x", "from": 1, "to": 1}]}, "exclusion 1: from must be before to"),
     ],
 )
 def test_a_mistake_in_a_funnel_names_it(funnel: Any, message: str) -> None:
