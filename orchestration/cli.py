@@ -235,6 +235,7 @@ def materialize(
     last: Annotated[str | None, typer.Option("--to", help="Last day, YYYY-MM-DD.")] = None,
 ) -> None:
     """Build assets through Dagster and wait; each region in a run of its own."""
+    from orchestration.analysis.configuration import read_configuration
     from orchestration.lifecycle import console as view
     from orchestration.lifecycle.graphql import DagsterGraphQL
     from orchestration.lifecycle.materializing import materialize as build
@@ -244,6 +245,7 @@ def materialize(
 
     settings = _settings()
     days, only = _days(partition, first, last), _cell(cell)
+    read_configuration()
     require_served(settings)
     if days:
         require_within(days, full_days(read_window(settings)))

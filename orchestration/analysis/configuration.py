@@ -205,12 +205,13 @@ def _read(path: Path) -> tuple[yaml.Node, Any]:
     return root, content["vars"]
 
 
-def read_configuration(path: Path = CONFIGURATION_FILE) -> Configuration:
-    """Return the configured funnels and cohorts.
+def read_configuration(path: Path | None = None) -> Configuration:
+    """Return the configured funnels and cohorts, of the project's own file when ``path`` is None.
 
     Raises:
         ConfigurationError: lists every mistake as ``file:line: place: what is wrong``.
     """
+    path = path or CONFIGURATION_FILE
     root, variables = _read(path)
     mistakes: list[tuple[int, str]] = [
         (line, f"'{key}' is given twice in one mapping") for line, key in _duplicate_keys(root, set())

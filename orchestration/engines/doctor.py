@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from orchestration.analysis.configuration import ConfigurationError, read_configuration
 from orchestration.cells import endpoints, routing
 from orchestration.cells.regions import CELLS, CLUSTERS
 from orchestration.engines import home, ports, probe, processes
@@ -254,6 +255,16 @@ def _is_elsewhere(name: str, wanted: WantedServers) -> bool:
     return (name.startswith("postgres") and not wanted.postgres) or (name.startswith("redis") and not wanted.redis)
 
 
+def _funnels_and_cohorts(_: Settings, _wanted_servers: WantedServers) -> list[Finding]:
+    name = "funnels and cohorts"
+    try:
+        configured = read_configuration()
+    except ConfigurationError as error:
+        return [Finding(name, ok=False, detail=str(error), mend="correct these lines; docs/analysis.md has examples")]
+    detail = f"{len(configured.funnels)} funnels and {len(configured.cohorts)} cohorts configured"
+    return [Finding(name, ok=True, detail=detail)]
+
+
 def _databases(settings: Settings, _: WantedServers) -> list[Finding]:
     findings = []
     for cluster in CLUSTERS:
@@ -297,6 +308,7 @@ CHECKS: tuple[Check, ...] = (
     _shared_memory,
     _home,
     _ports,
+    _funnels_and_cohorts,
     _databases,
     _caches,
 )

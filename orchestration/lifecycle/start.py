@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from orchestration import migrations
+from orchestration.analysis.configuration import read_configuration
 from orchestration.engines import home, locking, processes
 from orchestration.engines.local import LocalEngines
 from orchestration.lifecycle import dagster_home, docs_site, filling, gates, runs, services
@@ -166,9 +167,11 @@ def up(settings: Settings, reporter: Reporter, *, durable: bool = True) -> Start
         durable: as for :class:`LocalEngines`.
 
     Raises:
+        ConfigurationError: the configured funnels or cohorts have a mistake; nothing was started.
         EngineError, WindowError, CodeLocationError, ServiceDiedError, GraphQLError: nothing is undone, and the next
             `up` goes on from there. Runs that fail do not raise: they are in what is returned.
     """
+    read_configuration()
     home.prepare(settings)
     with locking.hold(settings.home, "capstone up"):
         window = establish_window(settings)

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestration.analysis.configuration import read_configuration
 from orchestration.cells.regions import REGIONS, Cell
 from orchestration.cells.shell_environment import DBT_PROJECT_DIR
 from orchestration.defs.transform.arguments import docs_arguments
@@ -56,12 +57,14 @@ def generate_documentation(cell: Cell, *, settings: Settings | None = None) -> D
     """Write the dbt docs of ``cell``; readers see the old pages or the new ones, of one run.
 
     Raises:
+        ConfigurationError: the configured funnels or cohorts have a mistake.
         DocumentationError: dbt failed.
         EndpointError: the cell's address or password is not known.
     """
     # Imported here: the subprocess' environment lies beside dagster-dbt, which `capstone` need not load otherwise.
     from orchestration.defs.transform.invocation import subprocess_environment  # noqa: PLC0415
 
+    read_configuration()
     settings = settings or get_settings()
     started = time.monotonic()
     folder = docs_folder(cell, settings)

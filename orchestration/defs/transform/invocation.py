@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 from packaging.version import Version
 
+from orchestration.analysis.configuration import ConfigurationError, read_configuration
 from orchestration.cells.regions import Cell
 from orchestration.cells.shell_environment import DBT_PROJECT_DIR, dbt_environment
 from orchestration.defs.transform.light_dagster_dbt import (
@@ -44,7 +45,14 @@ def run_dbt(
     What ``DbtCliResource.cli`` does, without its reading of this process' environment (which is no cell's), its second
     dbt process to ask for the version and its import of dbt-core for an adapter: four seconds of every run. The target
     path is the cell's own and stays, so dbt finds its partial parse; the cell's pool lets one run use it at a time.
+
+    Raises:
+        dagster.Failure: the configured funnels or cohorts have a mistake; names its line, and is not to be retried.
     """
+    try:
+        read_configuration()
+    except ConfigurationError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
     target_path = get_settings().home / "dbt" / cell / "dagster"
     target_path.mkdir(parents=True, exist_ok=True)
     parameters = get_updated_cli_invocation_params_for_context(

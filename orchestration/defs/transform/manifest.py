@@ -7,6 +7,7 @@ only when it runs.
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from orchestration.analysis.configuration import ConfigurationError, read_configuration
 from orchestration.cells.shell_environment import DBT_PROJECT_DIR
 
 # Placeholders for one target's variables: parsing renders the profile and connects to nothing.
@@ -29,6 +31,8 @@ _UNREACHABLE = {
     "CAPSTONE_NA_TRANSFORMER_PASSWORD": "parse-only",
 }
 _PARSE_SECONDS = 120
+
+_log = logging.getLogger(__name__)
 
 
 class ManifestError(RuntimeError):
@@ -96,7 +100,11 @@ def _parse(project_dir: Path, target: Path) -> None:
 def prepare_manifest(project_dir: Path = DBT_PROJECT_DIR) -> Path:
     """Return the path of an up-to-date ``target/manifest.json``, parsing the project if need be.
 
+    While the configured funnels or cohorts have a mistake the manifest before it stays, and the mistake is logged:
+    loads, proofs and gates go on, and the runs that start dbt fail with the mistake's line.
+
     Raises:
+        ConfigurationError: there is such a mistake and no manifest before it.
         ManifestError: dbt cannot parse the project.
         OSError: ``target`` cannot be written.
     """
@@ -109,6 +117,13 @@ def prepare_manifest(project_dir: Path = DBT_PROJECT_DIR) -> Path:
 
     expected = fingerprint(project_dir)
     if current(expected):
+        return manifest
+    try:
+        read_configuration(project_dir / "dbt_project.yml")
+    except ConfigurationError as error:
+        if not manifest.exists():
+            raise
+        _log.error("the dbt project is as it was before this mistake:\n%s", error)
         return manifest
     with _one_at_a_time(target):
         if not current(expected):

@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from orchestration import cli
 from orchestration.analysis.configuration import ConfigurationError, read_configuration
+from orchestration.settings import Settings
 
 GOOD = """\
 name: capstone
@@ -140,6 +143,56 @@ def test_a_file_that_is_not_there_or_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "dbt_project.yml").write_bytes(b"a: 1\nb: \xff\n")
     with pytest.raises(ConfigurationError, match=":2: not UTF-8"):
         read_configuration(tmp_path / "dbt_project.yml")
+
+
+@pytest.fixture
+def mistaken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The configuration has a mistake; returns what every message about it must hold."""
+    path = _file(tmp_path, GOOD.replace("60", "-60"))
+    monkeypatch.setattr("orchestration.analysis.configuration.CONFIGURATION_FILE", path)
+    return f"{path}:6: funnel 'buy': window_seconds is -60"
+
+
+def test_a_dagster_run_fails_with_it_before_dbt_starts_and_is_not_retried(
+    mistaken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dagster as dg
+
+    from orchestration.defs.transform import invocation
+
+    monkeypatch.setattr(invocation, "subprocess_environment", lambda *_: pytest.fail("dbt was about to start"))
+    with pytest.raises(dg.Failure) as told:
+        invocation.run_dbt("na", ["build"])
+    assert mistaken in str(told.value.description)
+    assert told.value.allow_retries is False
+
+
+def test_up_starts_nothing(mistaken: str, tmp_path: Path) -> None:
+    from orchestration.lifecycle.console import ConsoleReporter
+    from orchestration.lifecycle.start import up
+
+    home = tmp_path / "home"
+    with pytest.raises(ConfigurationError, match=re.escape(mistaken)):
+        up(Settings(home=home), ConsoleReporter(Console()))
+    assert not home.exists()
+
+
+def test_materialize_launches_nothing(mistaken: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["materialize", "na/marts/fct_funnel"])
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert mistaken in told
+    assert "Traceback" not in told
+
+
+def test_doctor_has_a_finding(mistaken: str, tmp_path: Path) -> None:
+    from orchestration.engines.doctor import diagnose
+
+    found = {finding.name: finding for finding in diagnose(Settings(home=tmp_path / "home"))}["funnels and cohorts"]
+    assert not found.ok
+    assert mistaken in found.detail
+    assert found.mend
 
 
 def test_the_projects_own_file_is_named_as_in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:

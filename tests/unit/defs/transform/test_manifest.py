@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.analysis.configuration import ConfigurationError
 from orchestration.cells.shell_environment import DBT_PROJECT_DIR
 from orchestration.defs.transform import manifest
 
@@ -39,6 +40,27 @@ def test_a_project_that_cannot_be_parsed_is_an_error_with_dbts_words(project: Pa
     with pytest.raises(manifest.ManifestError, match="nowhere"):
         manifest.prepare_manifest(project)
     assert not (project / "target" / "manifest.fingerprint").exists()
+
+
+def test_with_a_mistake_in_a_funnel_the_manifest_before_it_stays(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(manifest, "_parse", lambda *_: pytest.fail("the mistake is known before dbt looks"))
+    configuration = project / "dbt_project.yml"
+    right = configuration.read_text()
+    configuration.write_text(right.replace("window_seconds: 86400", "window_seconds: -1"))
+    with pytest.raises(ConfigurationError, match="window_seconds is -1"):
+        manifest.prepare_manifest(project)
+
+    def parse(_: Path, target: Path) -> None:
+        (target / "manifest.json").write_text('{"of": "the right one"}')
+
+    monkeypatch.setattr(manifest, "_parse", parse)
+    configuration.write_text(right)
+    manifest.prepare_manifest(project)
+    configuration.write_text(right.replace("window_seconds: 86400", "window_seconds: -2"))
+    assert manifest.read_manifest(manifest.prepare_manifest(project)) == {"of": "the right one"}
+    assert "window_seconds is -2" in caplog.text
 
 
 def test_loading_the_assets_imports_neither_dbt_nor_matplotlib() -> None:
