@@ -9,39 +9,26 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import jinja2
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from orchestration.analysis.render import render as render_macro
 from orchestration.cells import routing
 from orchestration.cells.regions import Cell
 from orchestration.cells.shell_environment import dbt_environment
 from orchestration.defs.transform.manifest import dbt_executable
 from orchestration.engines.local import LocalEngines
-from orchestration.settings import PROJECT_ROOT
 
 Render = Callable[..., str]
 Connection = psycopg.Connection[TupleRow]
 Row = tuple[Any, ...]
 
-DBT_PROJECT = PROJECT_ROOT / "dbt_project"
-
 
 @pytest.fixture(scope="session")
 def render() -> Render:
     """Return a function (file below macros/, macro's name, its arguments) -> SQL. dbt itself takes seconds a time."""
-    environment = jinja2.Environment(
-        extensions=["jinja2.ext.do"],
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - it is SQL
-    )
-
-    def macro(file: str, name: str, **arguments: Any) -> str:
-        template = environment.from_string(Path(DBT_PROJECT / "macros" / file).read_text())
-        return str(getattr(template.module, name)(**arguments)).strip()
-
-    return macro
+    return render_macro
 
 
 @pytest.fixture(scope="module")
