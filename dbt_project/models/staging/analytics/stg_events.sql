@@ -10,6 +10,7 @@ select
     device_type,
     country,
     referrer,
+    {{ referrer_domain('referrer') }} as referrer_domain,
     origin
 from {{ source('analytics', 'events') }}
 
@@ -26,5 +27,6 @@ select
     device_type,
     country,
     referrer,
+    {{ referrer_domain('referrer') }} as referrer_domain,
     origin
 from {{ source('analytics', 'events_history') }}
