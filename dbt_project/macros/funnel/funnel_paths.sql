@@ -5,11 +5,12 @@
   most the window between first and last (inclusive). Events with equal times may be taken in either order. A user's
   depth is the length of the longest path. Of the longest ones the timing path is the one that ends first, then starts
   last, then has the earliest events between. Any event that matches step 1 may start a path.
+  Mode strict: the path's events are adjacent among all events of the user.
+  Exclusions: an attempt is one step-1 event with its best path. It is tainted when an excluded event lies strictly
+  between its step `from` and its step `to`, or the end of the window when `to` is not reached. The user takes the
+  deepest attempt, an untainted one among equals; a user whose deepest attempts are all tainted is in no row.
 
-  How: per user one sorted array of times for each distinct step. From a start, the earliest possible event of the next
-  step is found by bisection (width_bucket), and the earliest is never worse than a later one, because whatever may
-  follow the later one may follow the earlier one. One lookup per start and step is therefore exact, and a user with n
-  events costs n log n, never n squared. Then the best start of a user (and day) is chosen by the order above.
+  Two queries: one for steps of different event types in mode ordered, and a general one for everything else.
 
   This file uses nothing of dbt's, so that tests and other programs can render it with Jinja alone (extension "do").
 #}
@@ -38,55 +39,6 @@
 {%- endmacro %}
 
 {#
-  The entry time, that is when an array of a step's times first allows the step, is at this position or later.
-  Two rules, each exact for its kind of funnel:
-  - exclusive steps (no event can match two different ones): the first time that is not earlier than the step before,
-    and beyond the event that an earlier step with the same predicate took. Ties need no more care.
-  - overlapping steps: among events of one time a step may need the very event that another took. So a step is at the
-    time of the step before only if the events of that moment suffice for all steps that would share it (Hall's
-    condition), and otherwise strictly later.
-#}
-{% macro funnel_place(k, place_of, exclusive) -%}
-{%- set p = place_of[k - 1] -%}
-{%- if exclusive -%}
-    {%- set taken = namespace(by=0) -%}
-    {%- for earlier in range(1, k) if place_of[earlier - 1] == p -%}{%- set taken.by = earlier -%}{%- endfor -%}
-    {%- if taken.by == k - 1 -%}
-            case when step_{{ k - 1 }}.at is not null then place_{{ k - 1 }}.i + 1 end as i
-    {%- elif taken.by -%}
-            case
-                when step_{{ k - 1 }}.at is not null
-                    then greatest(
-                        width_bucket(step_{{ k - 1 }}.at - interval '1 microsecond', s.times_{{ p }}) + 1,
-                        place_{{ taken.by }}.i + 1
-                    )
-            end as i
-    {%- else -%}
-            width_bucket(step_{{ k - 1 }}.at - interval '1 microsecond', s.times_{{ p }}) + 1 as i
-    {%- endif -%}
-{%- else -%}
-            width_bucket(step_{{ k - 1 }}.at, s.times_{{ p }}) as i
-{%- endif -%}
-{%- endmacro %}
-
-{# Whether the events at the time of step k-1 suffice for the steps that would then share it: step_(k-1).entered to k. #}
-{% macro funnel_moment_suffices(k, p) -%}
-s.times_{{ p }}[place_{{ k }}.i] = step_{{ k - 1 }}.at
-            and not exists (
-                select
-                from generate_series(1, (1 << ({{ k }} - step_{{ k - 1 }}.entered + 1)) - 1) as needed (steps)
-                where bit_count(needed.steps::bit(32)) > (
-                    select coalesce(sum(s.all_copies[g.i]), 0)
-                    from generate_series(
-                        width_bucket(step_{{ k - 1 }}.at - interval '1 microsecond', s.all_times) + 1,
-                        width_bucket(step_{{ k - 1 }}.at, s.all_times)
-                    ) as g (i)
-                    where s.all_masks[g.i] & (needed.steps << (step_{{ k - 1 }}.entered - 1)) <> 0
-                )
-            )
-{%- endmacro %}
-
-{#
   A parenthesised query: one row per user who entered (and per day of the start when by_day) with tenant_id, user_id,
   day and step_1_at … step_n_at, the times of the timing path, null from the first step that was not reached.
 
@@ -96,9 +48,12 @@ s.times_{{ p }}[place_{{ k }}.i] = step_{{ k - 1 }}.at
   first_day, last_day  SQL of type date, or none: starts are limited to these days (UTC), and so are the events read,
                        up to the window after the last day
   by_day               one result per user and day of the start; otherwise one per user, and day is null
+  mode                 ordered, or strict
+  exclusions           list of {type, from, to}: 0-based steps; type none is any event
 #}
-{% macro funnel_paths(steps, window_seconds, events, first_day=none, last_day=none, by_day=true) -%}
-{%- set n = steps | length -%}
+{% macro funnel_paths(
+    steps, window_seconds, events, first_day=none, last_day=none, by_day=true, mode='ordered', exclusions=[]
+) -%}
 {%- set predicates = [] -%}
 {%- set place_of = [] -%}
 {%- set types = [] -%}
@@ -110,63 +65,94 @@ s.times_{{ p }}[place_{{ k }}.i] = step_{{ k - 1 }}.at
     {%- endif -%}
     {%- do place_of.append(predicates.index(predicate) + 1) -%}
 {%- endfor -%}
+{%- set spec = {
+    'steps': steps,
+    'predicates': predicates,
+    'place_of': place_of,
+    'window_seconds': window_seconds,
+    'events': events,
+    'first_day': first_day,
+    'last_day': last_day,
+    'by_day': by_day,
+    'mode': mode,
+    'exclusions': exclusions or [],
+} -%}
 {%- set exclusive = none not in types and (types | unique | list | length) == (types | length) -%}
-{%- set start_limit = "((" ~ last_day ~ ") + 1)::timestamp at time zone 'UTC'" -%}
+{%- if exclusive and mode == 'ordered' and not exclusions -%}
+{{ funnel_paths_of_types(spec) }}
+{%- else -%}
+{{ funnel_paths_general(spec) }}
+{%- endif -%}
+{%- endmacro %}
+
+{# The end of the days of starts, and the condition that reads no more events than these starts can use. #}
+{% macro funnel_start_limit(spec) -%}
+((({{ spec.last_day }}) + 1)::timestamp at time zone 'UTC')
+{%- endmacro %}
+
+{% macro funnel_event_days(spec) -%}
+{%- if spec.first_day is not none %}
+            and e.occurred_at >= ({{ spec.first_day }})::timestamp at time zone 'UTC'
+{%- endif -%}
+{%- if spec.last_day is not none and spec.window_seconds is not none %}
+            and e.occurred_at < {{ funnel_start_limit(spec) }} + interval '{{ spec.window_seconds }} seconds'
+{%- endif -%}
+{%- endmacro %}
+
+{# Condition on a time: within the window of the start, and there. #}
+{% macro funnel_in_window(spec, at) -%}
+{{ at }}{{ " <= step_1.at + interval '" ~ spec.window_seconds ~ " seconds'" if spec.window_seconds is not none else ' is not null' }}
+{%- endmacro %}
+
+{# The order of paths by which a user's (and day's) one is chosen; the first wins. #}
+{% macro funnel_deepest_first(n) -%}
+{%- for k in range(n, 1, -1) %}
+        (step_{{ k }}_at is null),
+{%- endfor -%}
+{%- endmacro %}
+
+{% macro funnel_best_time_first(n) %}
+        coalesce({% for k in range(n, 0, -1) %}step_{{ k }}_at{{ ', ' if not loop.last }}{% endfor %}),
+        step_1_at desc
+        {%- for k in range(2, n) %},
+        step_{{ k }}_at
+        {%- endfor %}
+{%- endmacro %}
+
+{#
+  Steps of different event types, mode ordered, no exclusions.
+
+  Per user one sorted array of times for each distinct step. From a start, the earliest possible event of the next step
+  is found by bisection (width_bucket): not earlier than the step before, and beyond the event that an earlier step
+  with the same predicate took. Ties need no more care, for no event can serve two different steps. The earliest is
+  never worse than a later one, because whatever may follow the later one may follow the earlier one. One lookup per
+  start and step is therefore exact, and a user with n events costs n log n, never n squared.
+#}
+{% macro funnel_paths_of_types(spec) -%}
+{%- set n = spec.steps | length -%}
+{%- set place_of = spec.place_of -%}
 (
     with matching_events as (
         select
             e.tenant_id,
             e.user_id,
             e.occurred_at,
-            {% if exclusive -%}
-            case {% for p in predicates %}when {{ p }} then {{ loop.index }} {% endfor %}end as mask
-            {%- else -%}
-            {% for step in steps -%}
-            (case when {{ funnel_step_predicate(step) }} then {{ 2 ** loop.index0 }} else 0 end)
-            {{- ' as mask' if loop.last else ' |' }}
-            {% endfor %}
-            {%- endif %}
-        from {{ events }} as e
+            case {% for p in spec.predicates %}when {{ p }} then {{ loop.index }} {% endfor %}end as place
+        from {{ spec.events }} as e
         where e.user_id is not null
-            and ({{ predicates | join(' or ') }})
-            {%- if first_day is not none %}
-            and e.occurred_at >= ({{ first_day }})::timestamp at time zone 'UTC'
-            {%- endif %}
-            {%- if last_day is not none and window_seconds is not none %}
-            and e.occurred_at < {{ start_limit }} + interval '{{ window_seconds }} seconds'
-            {%- endif %}
-    ),
-
-    ordered_events as (
-        {% if exclusive -%}
-        select tenant_id, user_id, occurred_at, mask
-        from matching_events
-        order by tenant_id, user_id, occurred_at
-        {%- else -%}
-        {#- Of the events of one moment that match the same steps no path can use more than there are steps. -#}
-        select tenant_id, user_id, occurred_at, mask, least(count(*), {{ n }})::int as copies
-        from matching_events
-        group by tenant_id, user_id, occurred_at, mask
-        order by tenant_id, user_id, occurred_at
-        {%- endif %}
+            and ({{ spec.predicates | join(' or ') }})
+            {{- funnel_event_days(spec) }}
+        order by e.tenant_id, e.user_id, e.occurred_at
     ),
 
     sequences as (
         select
             tenant_id,
             user_id,
-            {%- if not exclusive %}
-            array_agg(occurred_at) as all_times,
-            array_agg(mask) as all_masks,
-            array_agg(copies) as all_copies,
-            {%- endif %}
-            {%- for p in range(1, (predicates | length) + 1) %}
-            array_agg(occurred_at) filter (where
-                {%- if exclusive %} mask = {{ p }}
-                {%- else %} mask & {{ 2 ** place_of.index(p) }} <> 0
-                {%- endif %}) as times_{{ p }}{{ ',' if not loop.last }}
+            {%- for p in range(1, (spec.predicates | length) + 1) %}
+            array_agg(occurred_at) filter (where place = {{ p }}) as times_{{ p }}{{ ',' if not loop.last }}
             {%- endfor %}
-        from ordered_events
+        from matching_events
         group by tenant_id, user_id
     ),
 
@@ -174,55 +160,43 @@ s.times_{{ p }}[place_{{ k }}.i] = step_{{ k - 1 }}.at
         select
             s.tenant_id,
             s.user_id,
-            {{ "(step_1.at at time zone 'UTC')::date" if by_day else 'null::date' }} as day,
+            {{ "(step_1.at at time zone 'UTC')::date" if spec.by_day else 'null::date' }} as day,
             {%- for k in range(1, n + 1) %}
             step_{{ k }}.at as step_{{ k }}_at{{ ',' if not loop.last }}
             {%- endfor %}
         from sequences as s
-        {#- One start for a moment is enough where steps overlap, for no rule there depends on which event it was. -#}
-        {% if exclusive %}
         cross join lateral unnest(s.times_1) with ordinality as step_1 (at, i)
         cross join lateral (select step_1.i offset 0) as place_1
-        {%- else %}
-        cross join lateral (
-            select distinct u.at, 1 as entered
-            from unnest(s.times_1) as u (at)
-        ) as step_1
-        {%- endif %}
         {#- OFFSET 0 keeps each lookup from being copied into every expression that uses it. #}
         {%- for k in range(2, n + 1) %}
         {%- set p = place_of[k - 1] %}
-        {%- set limit = " <= step_1.at + interval '" ~ window_seconds ~ " seconds'" if window_seconds is not none
-            else ' is not null' %}
+        {%- set taken = namespace(by=0) -%}
+        {%- for earlier in range(1, k) if place_of[earlier - 1] == p -%}{%- set taken.by = earlier -%}{%- endfor %}
         cross join lateral (
             select
-            {{ funnel_place(k, place_of, exclusive) }}
+            {%- if taken.by == k - 1 %}
+                case when step_{{ k - 1 }}.at is not null then place_{{ k - 1 }}.i + 1 end as i
+            {%- elif taken.by %}
+                case
+                    when step_{{ k - 1 }}.at is not null
+                        then greatest(
+                            width_bucket(step_{{ k - 1 }}.at - interval '1 microsecond', s.times_{{ p }}) + 1,
+                            place_{{ taken.by }}.i + 1
+                        )
+                end as i
+            {%- else %}
+                width_bucket(step_{{ k - 1 }}.at - interval '1 microsecond', s.times_{{ p }}) + 1 as i
+            {%- endif %}
             offset 0
         ) as place_{{ k }}
-        {%- if exclusive %}
+        {%- set at = 's.times_' ~ p ~ '[place_' ~ k ~ '.i]' %}
         cross join lateral (
-            select case when s.times_{{ p }}[place_{{ k }}.i]{{ limit }} then s.times_{{ p }}[place_{{ k }}.i] end as at
+            select case when {{ funnel_in_window(spec, at) }} then {{ at }} end as at
             offset 0
         ) as step_{{ k }}
-        {%- else %}
-        cross join lateral (
-            select
-                {{ funnel_moment_suffices(k, p) }} as together
-            offset 0
-        ) as moment_{{ k }}
-        cross join lateral (
-            select
-                case
-                    when moment_{{ k }}.together then step_{{ k - 1 }}.at
-                    when s.times_{{ p }}[place_{{ k }}.i + 1]{{ limit }} then s.times_{{ p }}[place_{{ k }}.i + 1]
-                end as at,
-                case when moment_{{ k }}.together then step_{{ k - 1 }}.entered else {{ k }} end as entered
-            offset 0
-        ) as step_{{ k }}
-        {%- endif %}
         {%- endfor %}
-        {%- if last_day is not none %}
-        where step_1.at < {{ start_limit }}
+        {%- if spec.last_day is not none %}
+        where step_1.at < {{ funnel_start_limit(spec) }}
         {%- endif %}
     )
 
@@ -232,49 +206,364 @@ s.times_{{ p }}[place_{{ k }}.i] = step_{{ k - 1 }}.at
         tenant_id,
         user_id,
         day,
-        {%- for k in range(n, 1, -1) %}
-        (step_{{ k }}_at is null),
-        {%- endfor %}
-        coalesce({% for k in range(n, 0, -1) %}step_{{ k }}_at{{ ', ' if not loop.last }}{% endfor %}),
-        step_1_at desc
-        {%- for k in range(2, n) %},
-        step_{{ k }}_at
-        {%- endfor %}
+        {{- funnel_deepest_first(n) }}
+        {{- funnel_best_time_first(n) }}
 )
 {%- endmacro %}
 
 {#
-  A parenthesised query: one row per tenant, day and step (1-based) with users (who reached it), avg_seconds and
-  median_seconds since the step before. Arguments as for funnel_paths.
+  The general query: modes ordered and strict, exclusions, and steps that can match the same event.
+
+  A moment is all events of a user at one time, and they may be taken in any order. So what counts of it is which steps
+  its events can serve side by side: steps i to j fit when every set of these steps finds at least as many events
+  (Hall's condition). A moment's code tells it, four bits for each step i: how many steps from i on fit. A single
+  event's code is the mask of the steps it matches. Several events' code is computed once for each supply that occurs.
+
+  An attempt is a step-1 event, and of its moment the other events are left. From there on each step is at the time of
+  the step before while that moment's code allows it, and otherwise later. Ordered: at the next moment that has an
+  event for the step, which is never worse than a later one, for whatever may follow the later one may follow it.
+  Strict: at the user's next moment, once all events of this one are used; of the first moment any number may be used,
+  so each is tried. One lookup per attempt and step: a user with n events costs n log n.
 #}
-{% macro funnel_steps(steps, window_seconds, events, first_day=none, last_day=none, by_day=true) -%}
+{% macro funnel_paths_general(spec) -%}
+{%- set n = spec.steps | length -%}
+{%- set strict = spec.mode == 'strict' -%}
+{%- set exclusions = spec.exclusions -%}
+{%- set excluded = [] -%}
+{%- set taints = [] -%}
+{%- for exclusion in exclusions -%}
+    {%- set predicate = funnel_step_predicate({'type': exclusion['type']}) -%}
+    {%- if predicate not in excluded -%}{%- do excluded.append(predicate) -%}{%- endif -%}
+    {%- do taints.append(funnel_taint(
+        spec, 's.excluded_' ~ (excluded.index(predicate) + 1), exclusion['from'] + 1, exclusion['to'] + 1
+    )) -%}
+{%- endfor -%}
+(
+    with matching_events as (
+        select
+            e.tenant_id,
+            e.user_id,
+            e.occurred_at,
+            (
+                {%- for step in spec.steps %}
+                case when {{ funnel_step_predicate(step) }} then {{ 16 ** loop.index0 }} else 0 end
+                {{- ' |' if not loop.last }}
+                {%- endfor %}
+            )::bigint as mask,
+            (0
+                {%- for predicate in excluded %}
+                | case when {{ predicate }} then {{ 2 ** loop.index0 }} else 0 end
+                {%- endfor %})::bigint as excluded
+        from {{ spec.events }} as e
+        where e.user_id is not null
+            {%- if not strict %}
+            and ({{ (spec.predicates + excluded) | join(' or ') }})
+            {%- endif %}
+            {{- funnel_event_days(spec) }}
+    ),
+
+    {#- Of events that match the same steps no path can use more than there are steps. #}
+    moments as (
+        select
+            tenant_id,
+            user_id,
+            occurred_at,
+            least(sum(copies), {{ n }})::int as events,
+            array_agg((mask << 4) | copies) as supply,
+            bit_or(mask) as mask,
+            bit_or(excluded) as excluded
+        from (
+            select
+                tenant_id,
+                user_id,
+                occurred_at,
+                mask,
+                least(count(*), {{ n }}) as copies,
+                bit_or(excluded) as excluded
+            from matching_events
+            group by tenant_id, user_id, occurred_at, mask
+            order by tenant_id, user_id, occurred_at, mask
+        ) as kinds
+        group by tenant_id, user_id, occurred_at
+    ),
+
+    step_sets as (
+        select
+            sum(1::bigint << (4 * (b.step - 1)))::bigint as mask,
+            count(*) as steps,
+            min(b.step) as first_step,
+            max(b.step) as last_step
+        from generate_series(1, {{ 2 ** n - 1 }}) as g (bits)
+        cross join generate_series(1, {{ n }}) as b (step)
+        where (g.bits >> (b.step - 1)) & 1 = 1
+        group by g.bits
+    ),
+
+    {#- Each supply whole (taken 0), and without an event that step 1 took from it: codes_of_others has one code each. #}
+    supplies as (
+        select supply, 0 as taken
+        from moments
+        where events > 1
+        union
+        select m.supply, u.i
+        from moments as m
+        cross join lateral unnest(m.supply) with ordinality as u (kind, i)
+        where m.events > 1 and u.kind & 16 <> 0
+    ),
+
+    ties as (
+        select
+            s.supply,
+            sum(c.code) filter (where s.taken = 0)::bigint as code,
+            array_agg(distinct c.code) filter (where s.taken > 0) as codes_of_others
+        from supplies as s
+        cross join lateral (
+            select
+                {%- for k in range(1, n + 1) %}
+                ((coalesce(min(d.last_step) filter (where d.first_step >= {{ k }}), {{ n + 1 }}) - {{ k }})::bigint
+                    << {{ 4 * (k - 1) }}){{ ' |' if not loop.last else ' as code' }}
+                {%- endfor %}
+            from step_sets as d
+            where d.steps > (
+                select coalesce(sum((u.kind & 15) - (u.i = s.taken)::int), 0)
+                from unnest(s.supply) with ordinality as u (kind, i)
+                where (u.kind >> 4) & d.mask <> 0
+            )
+        ) as c
+        group by s.supply
+    ),
+
+    {#- A moment has a row for each different start; o numbers them. #}
+    starts as (
+        select
+            m.tenant_id,
+            m.user_id,
+            m.occurred_at,
+            m.events,
+            m.mask,
+            m.excluded,
+            coalesce(t.code, m.mask) as code,
+            c.code_of_others,
+            c.o
+        from moments as m
+        left join ties as t on m.events > 1 and m.supply = t.supply
+        cross join lateral unnest(
+            case when m.mask & 1 = 0 then '{null}' else coalesce(t.codes_of_others, '{0}') end::bigint[]
+        ) with ordinality as c (code_of_others, o)
+        order by m.tenant_id, m.user_id, m.occurred_at
+    ),
+
+    sequences as (
+        select
+            tenant_id,
+            user_id,
+            array_agg(occurred_at) filter (where code_of_others is not null) as starts,
+            array_agg(code_of_others) filter (where code_of_others is not null) as codes_of_others
+            {%- if strict %},
+            array_agg(occurred_at) filter (where o = 1) as times,
+            array_agg(code) filter (where o = 1) as codes,
+            array_agg(events) filter (where o = 1) as events
+            {%- else %}
+            {%- for p in range(1, (spec.predicates | length) + 1) %}
+            {%- set condition = 'o = 1 and mask & ' ~ 16 ** spec.place_of.index(p) ~ ' <> 0' %},
+            array_agg(occurred_at) filter (where {{ condition }}) as times_{{ p }},
+            array_agg(code) filter (where {{ condition }}) as codes_{{ p }}
+            {%- endfor %}
+            {%- endif %}
+            {%- for predicate in excluded %},
+            array_agg(occurred_at) filter (where o = 1 and excluded & {{ 2 ** loop.index0 }} <> 0)
+                as excluded_{{ loop.index }}
+            {%- endfor %}
+        from starts
+        group by tenant_id, user_id
+    ),
+
+    {#- entered is the first step at its moment, of start's the second; left_over how many events of it are to be used. #}
+    attempts as (
+        select
+            s.tenant_id,
+            s.user_id,
+            {{ "(step_1.at at time zone 'UTC')::date" if spec.by_day else 'null::date' }} as day,
+            step_1.code as attempt,
+            {%- for k in range(1, n + 1) %}
+            step_{{ k }}.at as step_{{ k }}_at,
+            {%- endfor %}
+            {{ taints | join('\n            or ') if taints else 'false' }} as is_tainted
+        from sequences as s
+        {%- if strict %}
+        cross join lateral (
+            select u.at, u.code, g.others as must_use, width_bucket(u.at, s.times) as i, 2 as entered
+            from unnest(s.starts, s.codes_of_others) as u (at, code)
+            cross join lateral generate_series(0, ((u.code >> 4) & 15)::int) as g (others)
+        ) as step_1
+        {%- else %}
+        cross join lateral (
+            select u.at, u.code, 2 as entered
+            from unnest(s.starts, s.codes_of_others) as u (at, code)
+        ) as step_1
+        {%- endif %}
+        {#- OFFSET 0 keeps each lookup from being copied into every expression that uses it. #}
+        {%- for k in range(2, n + 1) %}
+        {%- set before = 'step_' ~ (k - 1) %}
+        cross join lateral (
+            select
+                {%- if strict %}
+                {{ before }}.i + ({{ k }} - {{ before }}.entered >= {{ before }}.must_use)::int as i,
+                {{ k }} - {{ before }}.entered < {{ before }}.must_use as stays
+                {%- else %}
+                width_bucket({{ before }}.at, s.times_{{ spec.place_of[k - 1] }}) + 1 as i,
+                ({{ before }}.code >> (4 * ({{ before }}.entered - 1))) & 15
+                    > {{ k }} - {{ before }}.entered as stays
+                {%- endif %}
+            offset 0
+        ) as place_{{ k }}
+        {%- if strict %}
+        cross join lateral (
+            select
+                place_{{ k }}.i,
+                case when place_{{ k }}.stays then {{ before }}.at else s.times[place_{{ k }}.i] end as at,
+                case when place_{{ k }}.stays then {{ before }}.code else s.codes[place_{{ k }}.i] end as code,
+                case when place_{{ k }}.stays then {{ before }}.must_use else s.events[place_{{ k }}.i] end as must_use,
+                case when place_{{ k }}.stays then {{ before }}.entered else {{ k }} end as entered
+            offset 0
+        ) as next_{{ k }}
+        cross join lateral (
+            select
+                next_{{ k }}.i,
+                next_{{ k }}.code,
+                next_{{ k }}.must_use,
+                next_{{ k }}.entered,
+                case
+                    when {{ before }}.at is not null
+                        and (next_{{ k }}.code >> (4 * (next_{{ k }}.entered - 1))) & 15 > {{ k }} - next_{{ k }}.entered
+                        and {{ funnel_in_window(spec, 'next_' ~ k ~ '.at') }}
+                        then next_{{ k }}.at
+                end as at
+            offset 0
+        ) as step_{{ k }}
+        {%- else %}
+        {%- set p = spec.place_of[k - 1] %}
+        {%- set at = 's.times_' ~ p ~ '[place_' ~ k ~ '.i]' %}
+        cross join lateral (
+            select
+                case
+                    when place_{{ k }}.stays then {{ before }}.at
+                    when {{ funnel_in_window(spec, at) }} then {{ at }}
+                end as at,
+                case when place_{{ k }}.stays then {{ before }}.code else s.codes_{{ p }}[place_{{ k }}.i] end as code,
+                case when place_{{ k }}.stays then {{ before }}.entered else {{ k }} end as entered
+            offset 0
+        ) as step_{{ k }}
+        {%- endif %}
+        {%- endfor %}
+        {%- if spec.last_day is not none %}
+        where step_1.at < {{ funnel_start_limit(spec) }}
+        {%- endif %}
+    )
+    {%- if strict and taints %},
+
+    {#- The best path of each attempt, whether tainted or not: another path does not rescue it. #}
+    best_paths as (
+        select distinct on (tenant_id, user_id, step_1_at, attempt) *
+        from attempts
+        order by
+            tenant_id,
+            user_id,
+            step_1_at,
+            attempt,
+            {{- funnel_deepest_first(n) }}
+            {{- funnel_best_time_first(n) }}
+    )
+    {%- endif %}
+
+    select
+        tenant_id,
+        user_id,
+        day,
+        {%- for k in range(1, n + 1) %}
+        step_{{ k }}_at{{ ',' if not loop.last }}
+        {%- endfor %}
+    from (
+        select distinct on (tenant_id, user_id, day) *
+        from {{ 'best_paths' if strict and taints else 'attempts' }}
+        order by
+            tenant_id,
+            user_id,
+            day,
+            {{- funnel_deepest_first(n) }}
+            is_tainted,
+            {{- funnel_best_time_first(n) }}
+    ) as chosen
+    where not is_tainted
+)
+{%- endmacro %}
+
+{# Whether an excluded event (a sorted array of their times) lies between two steps of an attempt; false, never null. #}
+{% macro funnel_taint(spec, times, first, last) -%}
+coalesce(
+                {{ times }}[width_bucket(step_{{ first }}.at, {{ times }}) + 1] < coalesce(
+                    step_{{ last }}.at,
+                    {%- if spec.window_seconds is none %} 'infinity'
+                    {%- else %} step_1.at + interval '{{ spec.window_seconds }} seconds'{% endif %}
+                ),
+                false
+            )
+{%- endmacro %}
+
+{#
+  A parenthesised query: one row per tenant, day and step (1-based) with users (who reached it), avg_seconds and
+  median_seconds since the step before. Arguments as for funnel_paths, and:
+
+  touches  relation or parenthesised query (tenant_id, user_id, breakdown_value), one row per user: adds the column
+           breakdown_value and counts per value; null is users without a row
+#}
+{% macro funnel_steps(
+    steps,
+    window_seconds,
+    events,
+    first_day=none,
+    last_day=none,
+    by_day=true,
+    mode='ordered',
+    exclusions=[],
+    touches=none
+) -%}
 {%- set n = steps | length -%}
 (
-    with paths as {{ funnel_paths(steps, window_seconds, events, first_day, last_day, by_day) }},
+    with paths as {{ funnel_paths(steps, window_seconds, events, first_day, last_day, by_day, mode, exclusions) }},
 
     days as (
         select
-            tenant_id,
-            day,
+            p.tenant_id,
+            p.day,
+            {%- if touches is not none %}
+            t.breakdown_value,
+            {%- endif %}
             {%- for k in range(1, n + 1) %}
-            count(step_{{ k }}_at) as users_{{ k }}{{ ',' if n > 1 }}
+            count(p.step_{{ k }}_at) as users_{{ k }}{{ ',' if n > 1 }}
             {%- if k > 1 %}
             {#- Whole microseconds: a sum of doubles depends on the order of the rows, and a rebuild would differ. #}
             (
-                avg((date_part('epoch', step_{{ k }}_at - step_{{ k - 1 }}_at) * 1000000)::bigint) / 1000000
+                avg((date_part('epoch', p.step_{{ k }}_at - p.step_{{ k - 1 }}_at) * 1000000)::bigint) / 1000000
             )::double precision as avg_{{ k }},
             percentile_cont(0.5) within group (
-                order by date_part('epoch', step_{{ k }}_at - step_{{ k - 1 }}_at)
+                order by date_part('epoch', p.step_{{ k }}_at - p.step_{{ k - 1 }}_at)
             ) as median_{{ k }}{{ ',' if not loop.last }}
             {%- endif %}
             {%- endfor %}
-        from paths
-        group by tenant_id, day
+        from paths as p
+        {%- if touches is not none %}
+        left join {{ touches }} as t on p.tenant_id = t.tenant_id and p.user_id = t.user_id
+        {%- endif %}
+        group by p.tenant_id, p.day{{ ', t.breakdown_value' if touches is not none }}
     )
 
     select
         d.tenant_id,
         d.day,
+        {%- if touches is not none %}
+        d.breakdown_value,
+        {%- endif %}
         s.step,
         s.users,
         s.avg_seconds,
@@ -283,7 +572,11 @@ s.times_{{ p }}[place_{{ k }}.i] = step_{{ k - 1 }}.at
     cross join lateral (
         values
         {%- for k in range(1, n + 1) %}
-        ({{ k }}, d.users_{{ k }}, {% if k > 1 %}d.avg_{{ k }}, d.median_{{ k }}{% else %}null::double precision, null::double precision{% endif %}){{ ',' if not loop.last }}
+        (
+            {{ k }},
+            d.users_{{ k }},
+            {% if k > 1 %}d.avg_{{ k }}, d.median_{{ k }}{% else %}null::double precision, null::double precision{% endif %}
+        ){{ ',' if not loop.last }}
         {%- endfor %}
     ) as s (step, users, avg_seconds, median_seconds)
 )
