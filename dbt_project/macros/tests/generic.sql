@@ -16,8 +16,12 @@
 
 {# Every key of the model is in the other relation; composite keys, as everything that belongs to a tenant has. #}
 {% test belongs_to(model, columns, to, to_columns) %}
+    with child as (
+        select * from {{ model }}
+    )
+
     select count(*) as offenders
-    from {{ model }} as child
+    from child
     where not exists (
         select 1
         from {{ to }} as parent

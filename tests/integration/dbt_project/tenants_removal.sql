@@ -1,6 +1,15 @@
 -- Undoes tenants.sql, and what was built from it. Parameters: tenants, load.
-drop table if exists marts.dim_tenants, marts.fct_cohort_retention, marts.fct_daily_revenue, marts.fct_funnel;
-drop table if exists intermediate.int_tenant_activity;
+do $$
+declare
+    built regclass;
+begin
+    for built in
+        select oid from pg_class where relkind = 'r' and relnamespace in ('marts'::regnamespace, 'intermediate'::regnamespace)
+    loop
+        execute 'drop table ' || built;
+    end loop;
+end
+$$;
 delete from analytics.events where load_id = %(load)s;
 delete from ecommerce.orders where tenant_id = any(%(tenants)s);
 delete from ecommerce.users where tenant_id = any(%(tenants)s);

@@ -2,7 +2,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='replace_days',
+        incremental_strategy='replace_stale',
         on_schema_change='fail',
         tags=['daily'],
         indexes=[
@@ -12,21 +12,21 @@
     )
 }}
 
-{#- A funnel's rows of day d depend on events from d until the window after it. So the events of the run's days can
-    change the rows of the days before them too, as far back as the window reaches, and these are refreshed as well. -#}
-{%- set days = run_days() -%}
-
 -- Read by the strategy that deletes the rows to be replaced. depends_on: {{ ref('int_tenant_activity') }}
 {% for funnel in configured_funnels() %}
-{%- set lookback = funnel_lookback_days(funnel) -%}
+{%- set paths -%}
+(
+    select t.tenant_id, t.day, t.step_times
+    from {{ ref('int_funnel_paths') }} as t
+    where {{ in_refreshed_starts(funnel, 't') }}
+)
+{%- endset %}
 select
     f.tenant_id,
     {{ funnel_literal(funnel.name) }}::text as funnel,
     f.day,
     f.step,
-    (array[
-        {%- for step in funnel.steps %}{{ funnel_literal(funnel_step_name(step)) }}{{ ', ' if not loop.last }}{% endfor -%}
-    ])[f.step] as step_name,
+    ({{ funnel_step_names(funnel) }})[f.step] as step_name,
     f.users,
     first_value(f.users) over in_order as users_entered,
     (f.users::double precision / first_value(f.users) over in_order) as conversion_rate,
@@ -35,13 +35,7 @@ select
     f.median_seconds,
     {{ funnel.window_seconds }} as window_seconds,
     (f.day + 1)::timestamp at time zone 'UTC' + interval '{{ funnel.window_seconds }} seconds' as window_ends_at
-from {{ funnel_steps(
-    funnel.steps,
-    funnel.window_seconds,
-    ref('stg_events'),
-    first_day=(days.first ~ ' - ' ~ lookback) if days is not none else none,
-    last_day=days.last if days is not none else none,
-) }} as f
+from {{ funnel_figures(funnel.steps | length, paths, ['tenant_id', 'day']) }} as f
 window in_order as (partition by f.tenant_id, f.day order by f.step)
 {{ 'union all' if not loop.last }}
 {% endfor %}
