@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -263,6 +264,93 @@ def materialize(
             still_served=still_served(settings),
         )
     _report_failures(fill)
+
+
+EventsOption = Annotated[
+    Path | None,
+    typer.Option("--events", help="File of JSON lines {t, user, type, props?}; t is ISO 8601 with a zone."),
+]
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", help="Ask the platform's own events of this tenant: id or subdomain.")
+]
+WhichCellOption = Annotated[
+    str | None,
+    typer.Option("--cell", help="na, eu or apac: where the tenant lives, or whose server computes over the file."),
+]
+FirstDayOption = Annotated[str | None, typer.Option("--from", help="With --tenant: first day, YYYY-MM-DD (UTC).")]
+LastDayOption = Annotated[str | None, typer.Option("--to", help="With --tenant: last day, YYYY-MM-DD (UTC).")]
+BreakdownOption = Annotated[
+    str | None,
+    typer.Option("--breakdown", help="With --tenant: device_type, country or referrer_domain of the first touch."),
+]
+SkipRejectedOption = Annotated[
+    bool, typer.Option("--skip-rejected", help="Go on without the lines of the file that are rejected.")
+]
+
+
+@app.command()
+def funnel(
+    *,
+    events: EventsOption = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option("--spec", help="JSON file {steps, window_seconds, mode, exclusions}; see docs/analysis.md."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--funnel", help="A configured funnel, instead of --spec.")] = None,
+    tenant: TenantOption = None,
+    cell: WhichCellOption = None,
+    first: FirstDayOption = None,
+    last: LastDayOption = None,
+    breakdown: BreakdownOption = None,
+    skip_rejected: SkipRejectedOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """How many users take each step, over a file of events or a tenant's own. Leaves nothing behind."""
+    from orchestration.analysis import asking, tables
+
+    question = asking.Question(events, tenant, _cell(cell), _days(None, first, last), breakdown, skip_rejected)
+    answer = asking.funnel(question, spec, name, _settings(), warn=_warn)
+    if as_json:
+        typer.echo(json.dumps(answer.as_json()))
+    else:
+        for table in tables.funnel_tables(answer):
+            _console().print(table)
+
+
+@app.command()
+def retention(
+    *,
+    events: EventsOption = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            "--spec", help="JSON file {period, kind, target_event, return_event, range}; see docs/analysis.md."
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--cohort", help="A configured cohort, instead of --spec.")] = None,
+    period: Annotated[str | None, typer.Option("--period", help="With --cohort: day, week or month.")] = None,
+    tenant: TenantOption = None,
+    cell: WhichCellOption = None,
+    first: FirstDayOption = None,
+    last: LastDayOption = None,
+    breakdown: BreakdownOption = None,
+    skip_rejected: SkipRejectedOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """How many users of each cohort come back, over a file of events or a tenant's own. Leaves nothing behind."""
+    from orchestration.analysis import asking, tables
+
+    question = asking.Question(events, tenant, _cell(cell), _days(None, first, last), breakdown, skip_rejected)
+    answer = asking.retention(question, spec, name, period, _settings(), warn=_warn)
+    if as_json:
+        typer.echo(json.dumps(answer.as_json()))
+    else:
+        for table in tables.retention_tables(answer):
+            _console().print(table)
+
+
+def _warn(message: str) -> None:
+    typer.echo(message, err=True)
 
 
 @bench_app.command("load")

@@ -13,7 +13,9 @@ from orchestration.settings import PROJECT_ROOT
 MACROS = PROJECT_ROOT / "dbt_project" / "macros"
 
 FUNNEL = "funnel/funnel_paths.sql"
+CONFIGURED_FUNNELS = "funnel/configured_funnels.sql"
 COHORT = "cohort/cohort_retention.sql"
+REFERRER = "staging/referrer_domain.sql"
 
 
 @lru_cache

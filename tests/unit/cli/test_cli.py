@@ -36,7 +36,21 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
 
 
 @pytest.mark.parametrize(
-    "verb", ["up", "down", "status", "doctor", "dsn", "env", "materialize", "verify", "bench", "bench load"]
+    "verb",
+    [
+        "up",
+        "down",
+        "status",
+        "doctor",
+        "dsn",
+        "env",
+        "materialize",
+        "verify",
+        "funnel",
+        "retention",
+        "bench",
+        "bench load",
+    ],
 )
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capstone(*verb.split(), "--help") == 0
@@ -51,6 +65,7 @@ def test_help_waits_for_no_database_driver_and_no_dagster() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     heavy = {"dagster", "psycopg", "numpy", "polars", "pyarrow", "redis", "pydantic_settings", "great_expectations"}
+    heavy |= {"jinja2", "orjson"}
     assert not heavy & set(run.stderr.split())
 
 
