@@ -6,124 +6,284 @@
   every period with a target event. At offset 0 stands the cohort's size, whether or not the return event happened; at
   j >= 1 the cohort's users with the return event in period cohort + j (rolling: in any period from there to the last).
 
+  How: one pass over the events leaves a user's periods as bits of a few integers, so no event is ever joined.
+  first_time counts users of one cohort and one pattern of bits before the bits are looked at. For recurring and rolling
+  the matrix is turned: each period becomes a string with one bit per user, and a cohort's users of a later period are
+  the bits that both strings have. A cohort with n active periods costs n bits, never n squared rows.
+
   This file uses nothing of dbt's, so that tests and other programs can render it with Jinja alone.
 #}
+
+{# Bits of an integer that are used: fewer than 63, so that no sign is in the way, and a multiple of the table's ten. #}
+{% macro word_bits() -%}60{%- endmacro %}
 
 {# First day of the period that a timestamptz falls in. #}
 {% macro period_start(period, moment) -%}
 date_trunc('{{ period }}', {{ moment }} at time zone 'UTC')::date
 {%- endmacro %}
 
-{# The period's number: consecutive periods differ by one. 1970-01-05 was a Monday. #}
+{# The number of a day's period: consecutive periods differ by one. 0001-01-01 was a Monday, and nothing is earlier. #}
 {% macro period_number(period, day) -%}
 {%- if period == 'month' -%}
-(date_part('year', {{ day }}) * 12 + date_part('month', {{ day }}))::int
+(date_part('year', {{ day }}) * 12 + date_part('month', {{ day }}) - 1)::int
 {%- elif period == 'week' -%}
-(({{ day }} - date '1970-01-05') / 7)
+(({{ day }} - date '0001-01-01') / 7)
 {%- else -%}
-({{ day }} - date '1970-01-01')
+({{ day }} - date '0001-01-01')
 {%- endif -%}
+{%- endmacro %}
+
+{# The first day of the period with a number. #}
+{% macro numbered_period(period, number) -%}
+{%- if period == 'month' -%}
+make_date({{ number }} / 12, {{ number }} % 12 + 1, 1)
+{%- elif period == 'week' -%}
+(date '0001-01-01' + {{ number }} * 7)
+{%- else -%}
+(date '0001-01-01' + {{ number }})
+{%- endif -%}
+{%- endmacro %}
+
+{# Per user the periods with an event as bits: period number = word * 60 + position. #}
+{% macro _period_words(period, events) -%}
+select
+            tenant_id,
+            user_id,
+            period_number / {{ word_bits() }} as word,
+            bit_or(1::bigint << (period_number % {{ word_bits() }})) as active
+        from (
+            select
+                tenant_id,
+                user_id,
+                {{ period_number(period, "(occurred_at at time zone 'UTC')::date") }} as period_number
+            from {{ events }} as e
+            where user_id is not null
+            {#- Taken for as many groups as there are times, the words would be sorted on disk and not hashed. #}
+            offset 0
+        ) as numbered
+        group by tenant_id, user_id, period_number / {{ word_bits() }}
+{%- endmacro %}
+
+{# Joins rows that have word and active with the numbers of their periods: one row per bit, as positions.period_number. #}
+{% macro _each_period(words) -%}
+cross join lateral (
+            values
+            {%- for shift in range(0, word_bits() | int, 10) %}
+            ((({{ words }}.active >> {{ shift }}) & 1023)::int, {{ words }}.word * {{ word_bits() }} + {{ shift }}){{ ',' if not loop.last }}
+            {%- endfor %}
+        ) as tens (pattern, base)
+        inner join patterns on tens.pattern = patterns.pattern
 {%- endmacro %}
 
 {#
   A parenthesised query: one row per tenant, cohort and offset from 0 to the last period of the tenant's range, with
   cohort (date, the period's first day), period_offset, cohort_size and users.
 
-  targets, returns  relation or parenthesised query: tenant_id, user_id, occurred_at
+  targets, returns  relation or parenthesised query: tenant_id, user_id, occurred_at; the same text is read once
   ranges            relation or parenthesised query, one row per tenant: tenant_id, first_period, last_period (dates)
 #}
 {% macro cohort_retention(kind, period, targets, returns, ranges) -%}
 (
-    with user_cohorts as (
-        {% if kind == 'first_time' -%}
-        select tenant_id, user_id, {{ period_start(period, 'min(occurred_at)') }} as cohort
+    with periods_of_ranges as (
+        select
+            tenant_id,
+            {{ period_number(period, 'first_period') }} as first_number,
+            {{ period_number(period, 'last_period') }} as last_number
+        from {{ ranges }} as r
+    ),
+
+    {#- Which of ten bits are set, for each number that ten bits make. #}
+
+    patterns as materialized (
+        select n.pattern, p.position
+        from generate_series(1, 1023) as n (pattern)
+        cross join generate_series(0, 9) as p (position)
+        {#- A cast to boolean is expected to hold for a third of the rows, a comparison for next to none. #}
+        where ((n.pattern >> p.position) & 1)::boolean
+    ),
+
+    return_words as (
+        {{ _period_words(period, returns) }}
+    ),
+
+    {% if kind == 'first_time' and targets != returns -%}
+    first_targets as (
+        select
+            tenant_id,
+            user_id,
+            {{ period_number(period, "(min(occurred_at) at time zone 'UTC')::date") }} as cohort_number
         from {{ targets }} as t
         where user_id is not null
         group by tenant_id, user_id
-        {%- else -%}
-        select distinct tenant_id, user_id, {{ period_start(period, 'occurred_at') }} as cohort
-        from {{ targets }} as t
-        where user_id is not null
-        {%- endif %}
     ),
+    {%- elif kind == 'first_time' -%}
+    first_targets as (
+        select
+            tenant_id,
+            user_id,
+            {#- The lowest bit, alone and less one, has as many bits as there are positions below it. #}
+            min(word * {{ word_bits() }} + bit_count(((active & -active) - 1)::bit(64)))::int as cohort_number
+        from return_words
+        group by tenant_id, user_id
+    ),
+    {%- elif targets != returns -%}
+    target_words as (
+        {{ _period_words(period, targets) }}
+    ),
+    {%- else -%}
+    target_words as (select * from return_words),
+    {%- endif %}
 
+    {% if kind == 'first_time' -%}
     cohort_users as (
-        select c.tenant_id, c.user_id, c.cohort
-        from user_cohorts as c
-        inner join {{ ranges }} as r on c.tenant_id = r.tenant_id
-        where c.cohort between r.first_period and r.last_period
+        select c.tenant_id, c.user_id, c.cohort_number, r.last_number
+        from first_targets as c
+        inner join periods_of_ranges as r on c.tenant_id = r.tenant_id
+        where c.cohort_number between r.first_number and r.last_number
     ),
 
-    active_periods as (
-        select distinct tenant_id, user_id, {{ period_start(period, 'occurred_at') }} as active_in
-        from {{ returns }} as a
-        where user_id is not null
+    cohorts as (
+        select tenant_id, cohort_number, last_number, count(*) as cohort_size
+        from cohort_users
+        group by tenant_id, cohort_number, last_number
+    ),
+
+    alike as (
+        select c.tenant_id, c.cohort_number, a.word, a.active, count(*) as users
+        from cohort_users as c
+        inner join return_words as a on c.tenant_id = a.tenant_id and c.user_id = a.user_id
+        group by c.tenant_id, c.cohort_number, a.word, a.active
     ),
 
     returned as (
-        {% if kind == 'rolling' -%}
-        {#- A user who returned in a period counts at every offset up to that one. -#}
-        select tenant_id, cohort, last_offset as period_offset, count(*) as users
+        select
+            w.tenant_id,
+            w.cohort_number,
+            tens.base + patterns.position - w.cohort_number as period_offset,
+            sum(w.users)::bigint as users
+        from alike as w
+        {{ _each_period('w') }}
+        where tens.base + patterns.position > w.cohort_number
+        group by 1, 2, 3
+    ),
+    {%- else -%}
+    {#- Users of cohorts get numbers without gaps, within their tenant. -#}
+    cohort_users as (
+        select
+            t.tenant_id,
+            t.user_id,
+            r.first_number,
+            r.last_number,
+            (row_number() over (partition by t.tenant_id))::int - 1 as user_number
+        from (select distinct tenant_id, user_id from target_words) as t
+        inner join periods_of_ranges as r on t.tenant_id = r.tenant_id
+    ),
+
+    blocks as (
+        select tenant_id, max(user_number) / {{ word_bits() }} as last_block
+        from cohort_users
+        group by tenant_id
+    ),
+
+    {% for name in ['target', 'return'] -%}
+    {{ name }}_blocks as (
+        {% if kind == 'rolling' and name == 'return' -%}
+        select
+            tenant_id,
+            last_return as period_number,
+            user_number / {{ word_bits() }} as block,
+            bit_or(1::bigint << (user_number % {{ word_bits() }})) as users
         from (
-            select
-                c.tenant_id,
-                c.cohort,
-                c.user_id,
-                max({{ period_number(period, 'a.active_in') }}) - {{ period_number(period, 'c.cohort') }} as last_offset
-            from cohort_users as c
-            inner join active_periods as a on c.tenant_id = a.tenant_id and c.user_id = a.user_id
-            inner join {{ ranges }} as r on c.tenant_id = r.tenant_id
-            where a.active_in > c.cohort and a.active_in <= r.last_period
-            group by c.tenant_id, c.cohort, c.user_id
+            select c.tenant_id, c.user_number, max(tens.base + patterns.position) as last_return
+            from return_words as w
+            inner join cohort_users as c on w.tenant_id = c.tenant_id and w.user_id = c.user_id
+            {{ _each_period('w') }}
+            where tens.base + patterns.position <= c.last_number
+            group by c.tenant_id, c.user_number
         ) as last_returns
-        group by tenant_id, cohort, last_offset
+        group by 1, 2, 3
         {%- else -%}
         select
             c.tenant_id,
-            c.cohort,
-            {{ period_number(period, 'a.active_in') }} - {{ period_number(period, 'c.cohort') }} as period_offset,
-            count(*) as users
-        from cohort_users as c
-        inner join active_periods as a on c.tenant_id = a.tenant_id and c.user_id = a.user_id
-        where a.active_in > c.cohort
+            tens.base + patterns.position as period_number,
+            c.user_number / {{ word_bits() }} as block,
+            bit_or(1::bigint << (c.user_number % {{ word_bits() }})) as users
+        from {{ name }}_words as w
+        inner join cohort_users as c on w.tenant_id = c.tenant_id and w.user_id = c.user_id
+        {{ _each_period('w') }}
+        where tens.base + patterns.position between c.first_number and c.last_number
         group by 1, 2, 3
         {%- endif %}
     ),
 
-    cohorts as (
+    {#- Every period gets every block, so that a user is at the same position of every string. -#}
+    {{ name }}_periods as materialized (
         select
-            c.tenant_id,
-            c.cohort,
-            count(*) as cohort_size,
-            {{ period_number(period, 'r.last_period') }} - {{ period_number(period, 'c.cohort') }} as last_offset
-        from cohort_users as c
-        inner join {{ ranges }} as r on c.tenant_id = r.tenant_id
-        group by c.tenant_id, c.cohort, r.last_period
+            tenant_id,
+            period_number,
+            string_agg(users::bit({{ word_bits() }})::text, '' order by block)::bit varying as users
+        from (
+            select tenant_id, period_number, block, max(users) as users
+            from (
+                select tenant_id, period_number, block, users
+                from {{ name }}_blocks
+                union all
+                select p.tenant_id, p.period_number, n.block, 0
+                from (select distinct tenant_id, period_number from {{ name }}_blocks) as p
+                inner join blocks as t on p.tenant_id = t.tenant_id
+                cross join lateral generate_series(0, t.last_block) as n (block)
+            ) as with_empty
+            group by tenant_id, period_number, block
+        ) as every_block
+        group by tenant_id, period_number
     ),
 
-    grid as (
-        select c.tenant_id, c.cohort, c.cohort_size, o.period_offset
-        from cohorts as c
-        cross join lateral generate_series(0, c.last_offset) as o (period_offset)
+    {% endfor -%}
+    cohorts as (
+        select c.tenant_id, c.period_number as cohort_number, r.last_number, bit_count(c.users) as cohort_size
+        from target_periods as c
+        inner join periods_of_ranges as r on c.tenant_id = r.tenant_id
+    ),
+
+    returned as (
+        select
+            c.tenant_id,
+            c.period_number as cohort_number,
+            a.period_number - c.period_number as period_offset,
+            bit_count(c.users & a.users) as users
+        from target_periods as c
+        inner join return_periods as a on c.tenant_id = a.tenant_id and c.period_number < a.period_number
+    ),
+    {%- endif %}
+
+    matrix as (
+        select tenant_id, cohort_number, period_offset, max(cohort_size) as cohort_size, sum(users)::bigint as users
+        from (
+            select c.tenant_id, c.cohort_number, o.period_offset, c.cohort_size, 0 as users
+            from cohorts as c
+            cross join lateral generate_series(0, c.last_number - c.cohort_number) as o (period_offset)
+            union all
+            select tenant_id, cohort_number, period_offset, null, users
+            from returned
+        ) as cells
+        group by tenant_id, cohort_number, period_offset
     )
 
     select
-        g.tenant_id,
-        g.cohort,
-        g.period_offset,
-        g.cohort_size,
+        tenant_id,
+        {{ numbered_period(period, 'cohort_number') }} as cohort,
+        period_offset,
+        cohort_size,
         case
-            when g.period_offset = 0 then g.cohort_size
+            when period_offset = 0 then cohort_size
             else {% if kind == 'rolling' -%}
-            coalesce(
-                sum(u.users) over (partition by g.tenant_id, g.cohort order by g.period_offset desc), 0
-            )::bigint
+            (sum(users) over (partition by tenant_id, cohort_number order by period_offset desc))::bigint
             {%- else -%}
-            coalesce(u.users, 0)
+            users
             {%- endif %}
         end as users
-    from grid as g
-    left join returned as u
-        on g.tenant_id = u.tenant_id and g.cohort = u.cohort and g.period_offset = u.period_offset
+    from matrix
+    {#- Returns after the range are no part of it. #}
+    where cohort_size is not null
 )
 {%- endmacro %}
