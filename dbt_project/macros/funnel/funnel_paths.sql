@@ -50,13 +50,16 @@
   by_day               one result per user and day of the start; otherwise one per user, and day is null
   mode                 ordered, or strict
   exclusions           list of {type, from, to}: 0-based steps; type none is any event
+  sequences            the kept sequences (event_sequences.sql): read instead of events where every step is an event
+                       type without properties, the mode is ordered and nothing is excluded
 #}
 {% macro funnel_paths(
-    steps, window_seconds, events, first_day=none, last_day=none, by_day=true, mode='ordered', exclusions=[]
+    steps, window_seconds, events=none, first_day=none, last_day=none, by_day=true, mode='ordered', exclusions=[], sequences=none
 ) -%}
 {%- set predicates = [] -%}
 {%- set place_of = [] -%}
 {%- set types = [] -%}
+{%- set with_props = [] -%}
 {%- for step in steps -%}
     {%- set predicate = funnel_step_predicate(step) -%}
     {%- if predicate not in predicates -%}
@@ -64,9 +67,12 @@
         {%- do types.append(step if step is string else step['type']) -%}
     {%- endif -%}
     {%- do place_of.append(predicates.index(predicate) + 1) -%}
+    {%- if step is not string and step.get('props') -%}{%- do with_props.append(step) -%}{%- endif -%}
 {%- endfor -%}
 {%- set spec = {
     'steps': steps,
+    'types': types,
+    'sequences': none if with_props else sequences,
     'predicates': predicates,
     'place_of': place_of,
     'window_seconds': window_seconds,
@@ -104,19 +110,15 @@
 {{ at }}{{ " <= step_1.at + interval '" ~ spec.window_seconds ~ " seconds'" if spec.window_seconds is not none else ' is not null' }}
 {%- endmacro %}
 
-{# The order of paths by which a user's (and day's) one is chosen; the first wins. #}
-{% macro funnel_deepest_first(n) -%}
-{%- for k in range(n, 1, -1) %}
-        (step_{{ k }}_at is null),
-{%- endfor -%}
-{%- endmacro %}
-
-{% macro funnel_best_time_first(n) %}
-        coalesce({% for k in range(n, 0, -1) %}step_{{ k }}_at{{ ', ' if not loop.last }}{% endfor %}),
-        step_1_at desc
-        {%- for k in range(2, n) %},
-        step_{{ k }}_at
-        {%- endfor %}
+{# The order of paths by which a user's (and day's) one is chosen; the first wins. An untainted one goes before. #}
+{% macro funnel_path_order(n, is_tainted='') %}
+            num_nonnulls({% for k in range(1, n + 1) %}step_{{ k }}_at{{ ', ' if not loop.last }}{% endfor %}) desc,
+            {{- is_tainted }}
+            coalesce({% for k in range(n, 0, -1) %}step_{{ k }}_at{{ ', ' if not loop.last }}{% endfor %}),
+            step_1_at desc
+            {%- for k in range(2, n) %},
+            step_{{ k }}_at
+            {%- endfor %}
 {%- endmacro %}
 
 {#
@@ -126,89 +128,186 @@
   is found by bisection (width_bucket): not earlier than the step before, and beyond the event that an earlier step
   with the same predicate took. Ties need no more care, for no event can serve two different steps. The earliest is
   never worse than a later one, because whatever may follow the later one may follow the earlier one. One lookup per
-  start and step is therefore exact, and a user with n events costs n log n, never n squared.
+  start and step is therefore exact, and a user with n events costs n log n, never n squared. The window is applied at
+  the end of the chain, for times only grow along it.
 #}
 {% macro funnel_paths_of_types(spec) -%}
 {%- set n = spec.steps | length -%}
 {%- set place_of = spec.place_of -%}
 (
-    with matching_events as (
-        select
-            e.tenant_id,
-            e.user_id,
-            e.occurred_at,
-            case {% for p in spec.predicates %}when {{ p }} then {{ loop.index }} {% endfor %}end as place
-        from {{ spec.events }} as e
-        where e.user_id is not null
-            and ({{ spec.predicates | join(' or ') }})
-            {{- funnel_event_days(spec) }}
-        order by e.tenant_id, e.user_id, e.occurred_at
-    ),
+    with sequences as (
+        {{- funnel_kept_sequences(spec) if spec.sequences is not none else funnel_raw_sequences(spec) }}
+    )
 
-    sequences as (
+    select
+        s.tenant_id,
+        s.user_id,
+        {{ 'best.day' if spec.by_day else 'null::date as day' }},
+        {%- for k in range(1, n + 1) %}
+        best.step_{{ k }}_at{{ ',' if not loop.last }}
+        {%- endfor %}
+    from sequences as s
+    cross join lateral (
+        select {{ 'distinct on (attempts.day) ' if spec.by_day }}attempts.*
+        from (
+            select
+                {%- if spec.by_day %}
+                (step_1.at at time zone 'UTC')::date as day,
+                {%- endif %}
+                step_1.at as step_1_at
+                {%- for k in range(2, n + 1) %},
+                {%- if spec.window_seconds is none %}
+                step_{{ k }}.at as step_{{ k }}_at
+                {%- else %}
+                case when {{ funnel_in_window(spec, 'step_' ~ k ~ '.at') }} then step_{{ k }}.at end as step_{{ k }}_at
+                {%- endif %}
+                {%- endfor %}
+            from {{ funnel_starts(spec) }} as step_1 (at)
+            {%- if place_of[0] in place_of[1:] %}
+            cross join lateral (
+                select width_bucket(step_1.at - interval '1 microsecond', s.times_1) + 1 as i
+                offset 0
+            ) as place_1
+            {%- endif %}
+            {#- OFFSET 0 keeps each lookup from being copied into every expression that uses it. #}
+            {%- for k in range(2, n + 1) %}
+            {%- set p = place_of[k - 1] %}
+            {%- set next = 'width_bucket(step_' ~ (k - 1) ~ ".at - interval '1 microsecond', s.times_" ~ p ~ ') + 1' %}
+            {%- set taken = namespace(by=0) -%}
+            {%- for earlier in range(1, k) if place_of[earlier - 1] == p -%}{%- set taken.by = earlier -%}{%- endfor %}
+            {%- if taken.by or p in place_of[k:] %}
+            cross join lateral (
+                select
+                    {%- if taken.by == k - 1 %}
+                    place_{{ k - 1 }}.i + 1 as i
+                    {%- elif taken.by %}
+                    {#- Null when there is no step before: greatest alone would go on from the place that was taken. #}
+                    case
+                        when step_{{ k - 1 }}.at is not null then greatest({{ next }}, place_{{ taken.by }}.i + 1)
+                    end as i
+                    {%- else %}
+                    {{ next }} as i
+                    {%- endif %}
+                offset 0
+            ) as place_{{ k }}
+            {%- set next = 'place_' ~ k ~ '.i' %}
+            {%- endif %}
+            cross join lateral (
+                select s.times_{{ p }}[{{ next }}] as at
+                offset 0
+            ) as step_{{ k }}
+            {%- endfor %}
+        ) as attempts
+        order by
+            {%- if spec.by_day %}
+            attempts.day,
+            {%- endif %}
+            {{- funnel_path_order(n) }}
+        {%- if not spec.by_day %}
+        limit 1
+        {%- endif %}
+    ) as best
+    where s.starts[1] is not null
+)
+{%- endmacro %}
+
+{#
+  The starts worth trying, a query in the place of a relation.
+
+  Of two starts with no step-2 event from the earlier one until the later one, both chains go on with the same event.
+  The later start reaches no less, and of paths of two and more steps that end together it is the timing path's. So
+  for each step-2 event only the latest start before it is tried (the first of each run of such events finds it), and
+  the first start of all, which is the timing path where nobody gets further. A later start of another day counts for
+  that day's row, so rows by day try every start, as do two first steps of one type.
+#}
+{% macro funnel_starts(spec) -%}
+{%- if spec.by_day or (spec.place_of | length > 1 and spec.place_of[1] == 1) -%}
+unnest(s.starts)
+{%- elif spec.place_of | length == 1 -%}
+(select s.starts[1])
+{%- else -%}
+(
+                select s.starts[1]
+                union all
+                select s.starts[width_bucket(u.at, s.starts)]
+                from unnest(s.times_2) with ordinality as u (at, j)
+                where width_bucket(u.at, s.starts) > greatest(width_bucket(s.times_2[u.j - 1], s.starts), 1)
+            )
+{%- endif %}
+{%- endmacro %}
+
+{# tenant_id, user_id, starts (times of step 1 within the days) and times_1 … of the distinct steps, from events. #}
+{% macro funnel_raw_sequences(spec) %}
         select
             tenant_id,
             user_id,
-            {%- for p in range(1, (spec.predicates | length) + 1) %}
-            array_agg(occurred_at) filter (where place = {{ p }}) as times_{{ p }}{{ ',' if not loop.last }}
+            array_agg(occurred_at) filter (
+                where place = 1{{ ' and occurred_at < ' ~ funnel_start_limit(spec) if spec.last_day is not none }}
+            ) as starts
+            {%- for p in range(1, (spec.predicates | length) + 1) if p > 1 or 1 in spec.place_of[1:] %},
+            array_agg(occurred_at) filter (where place = {{ p }}) as times_{{ p }}
             {%- endfor %}
-        from matching_events
-        group by tenant_id, user_id
-    ),
-
-    attempts as (
-        select
-            s.tenant_id,
-            s.user_id,
-            {{ "(step_1.at at time zone 'UTC')::date" if spec.by_day else 'null::date' }} as day,
-            {%- for k in range(1, n + 1) %}
-            step_{{ k }}.at as step_{{ k }}_at{{ ',' if not loop.last }}
-            {%- endfor %}
-        from sequences as s
-        cross join lateral unnest(s.times_1) with ordinality as step_1 (at, i)
-        cross join lateral (select step_1.i offset 0) as place_1
-        {#- OFFSET 0 keeps each lookup from being copied into every expression that uses it. #}
-        {%- for k in range(2, n + 1) %}
-        {%- set p = place_of[k - 1] %}
-        {%- set taken = namespace(by=0) -%}
-        {%- for earlier in range(1, k) if place_of[earlier - 1] == p -%}{%- set taken.by = earlier -%}{%- endfor %}
-        cross join lateral (
+        from (
             select
-            {%- if taken.by == k - 1 %}
-                case when step_{{ k - 1 }}.at is not null then place_{{ k - 1 }}.i + 1 end as i
-            {%- elif taken.by %}
-                case
-                    when step_{{ k - 1 }}.at is not null
-                        then greatest(
-                            width_bucket(step_{{ k - 1 }}.at - interval '1 microsecond', s.times_{{ p }}) + 1,
-                            place_{{ taken.by }}.i + 1
-                        )
-                end as i
-            {%- else %}
-                width_bucket(step_{{ k - 1 }}.at - interval '1 microsecond', s.times_{{ p }}) + 1 as i
-            {%- endif %}
-            offset 0
-        ) as place_{{ k }}
-        {%- set at = 's.times_' ~ p ~ '[place_' ~ k ~ '.i]' %}
-        cross join lateral (
-            select case when {{ funnel_in_window(spec, at) }} then {{ at }} end as at
-            offset 0
-        ) as step_{{ k }}
-        {%- endfor %}
-        {%- if spec.last_day is not none %}
-        where step_1.at < {{ funnel_start_limit(spec) }}
-        {%- endif %}
-    )
+                e.tenant_id,
+                e.user_id,
+                e.occurred_at,
+                case {% for p in spec.predicates %}when {{ p }} then {{ loop.index }} {% endfor %}end as place
+            from {{ spec.events }} as e
+            where e.user_id is not null
+                and ({{ spec.predicates | join(' or ') }})
+                {{- funnel_event_days(spec) }}
+            order by e.tenant_id, e.user_id, e.occurred_at
+        ) as matching_events
+        group by tenant_id, user_id
+{%- endmacro %}
 
-    select distinct on (tenant_id, user_id, day) *
-    from attempts
-    order by
-        tenant_id,
-        user_id,
-        day,
-        {{- funnel_deepest_first(n) }}
-        {{- funnel_best_time_first(n) }}
-)
+{#
+  The same from the kept sequences (event_sequences.sql): of each user the slice of times that belongs to a type. The
+  array is concatenated with nothing so that it leaves its stored form once, and not again for each slice.
+#}
+{% macro funnel_kept_sequences(spec) %}
+        select
+            k.tenant_id,
+            k.user_id,
+            {%- if spec.first_day is none and spec.last_day is none %}
+            k.times_1 as starts
+            {%- else %}
+            k.times_1[
+                {%- if spec.first_day is not none -%}
+                width_bucket(({{ spec.first_day }})::timestamp at time zone 'UTC' - interval '1 microsecond', k.times_1) + 1
+                {%- else %}1{% endif -%}
+                :
+                {%- if spec.last_day is not none -%}
+                width_bucket({{ funnel_start_limit(spec) }} - interval '1 microsecond', k.times_1)
+                {%- endif -%}
+            ] as starts
+            {%- endif %}
+            {%- for p in range(1, (spec.predicates | length) + 1) if p > 1 or 1 in spec.place_of[1:] %},
+            k.times_{{ p }}
+            {%- endfor %}
+        from (
+            select
+                t.tenant_id,
+                t.user_id
+                {%- for p in range(1, (spec.predicates | length) + 1) %},
+                t.times[coalesce(t.ends[t.type_{{ p }} - 1], 0) + 1:t.ends[t.type_{{ p }}]] as times_{{ p }}
+                {%- endfor %}
+            from (
+                select
+                    tenant_id,
+                    user_id,
+                    ends,
+                    times || '{}' as times
+                    {%- for type in spec.types %},
+                    array_position(event_types, {{ funnel_literal(type) }}) as type_{{ loop.index }}
+                    {%- endfor %}
+                from {{ spec.sequences }}
+                offset 0
+            ) as t
+            where t.type_1 is not null
+            offset 0
+        ) as k
 {%- endmacro %}
 
 {#
@@ -471,8 +570,7 @@
             user_id,
             step_1_at,
             attempt,
-            {{- funnel_deepest_first(n) }}
-            {{- funnel_best_time_first(n) }}
+            {{- funnel_path_order(n) }}
     )
     {%- endif %}
 
@@ -490,9 +588,7 @@
             tenant_id,
             user_id,
             day,
-            {{- funnel_deepest_first(n) }}
-            is_tainted,
-            {{- funnel_best_time_first(n) }}
+            {{- funnel_path_order(n, ' is_tainted,') }}
     ) as chosen
     where not is_tainted
 )
@@ -520,17 +616,18 @@ coalesce(
 {% macro funnel_steps(
     steps,
     window_seconds,
-    events,
+    events=none,
     first_day=none,
     last_day=none,
     by_day=true,
     mode='ordered',
     exclusions=[],
+    sequences=none,
     touches=none
 ) -%}
 {%- set n = steps | length -%}
 (
-    with paths as {{ funnel_paths(steps, window_seconds, events, first_day, last_day, by_day, mode, exclusions) }},
+    with paths as {{ funnel_paths(steps, window_seconds, events, first_day, last_day, by_day, mode, exclusions, sequences) }},
 
     days as (
         select
