@@ -9,7 +9,10 @@
   How: one pass over the events leaves a user's periods as bits of a few integers, so no event is ever joined.
   first_time counts users of one cohort and one pattern of bits before the bits are looked at. For recurring and rolling
   the matrix is turned: each period becomes a string with one bit per user, and a cohort's users of a later period are
-  the bits that both strings have. A cohort with n active periods costs n bits, never n squared rows.
+  the bits that both strings have. A user with n active periods costs n bits, never n squared rows.
+
+  cohort_retention reads events, cohort_retention_of_kept the bits that intermediate.int_user_periods keeps of them. Only
+  the way to a user's periods differs.
 
   This file uses nothing of dbt's, so that tests and other programs can render it with Jinja alone.
 #}
@@ -44,13 +47,13 @@ make_date({{ number }} / 12, {{ number }} % 12 + 1, 1)
 {%- endif -%}
 {%- endmacro %}
 
-{# Per user the periods with an event as bits: period number = word * 60 + position. #}
-{% macro _period_words(period, events) -%}
+{# Per user the periods with an event as bits, the first of them the highest: period number = word * 60 + position. #}
+{% macro _words_of_events(period, events) -%}
 select
             tenant_id,
             user_id,
             period_number / {{ word_bits() }} as word,
-            bit_or(1::bigint << (period_number % {{ word_bits() }})) as active
+            bit_or(1::bigint << ({{ word_bits() | int - 1 }} - period_number % {{ word_bits() }})) as active
         from (
             select
                 tenant_id,
@@ -64,12 +67,30 @@ select
         group by tenant_id, user_id, period_number / {{ word_bits() }}
 {%- endmacro %}
 
+{# The same words of a string of bits whose first one is the period first_number, as lateral rows (word, active). #}
+{% macro _words_of_bits(bits, first_number) -%}
+cross join lateral (
+            select
+                n.word,
+                substring(
+                    repeat('0', {{ first_number }} % {{ word_bits() }})::bit varying || {{ bits }} || 0::bit({{ word_bits() }})
+                    from (n.word - {{ first_number }} / {{ word_bits() }}) * {{ word_bits() }} + 1 for {{ word_bits() }}
+                )::bit({{ word_bits() }})::bigint as active
+            from generate_series(
+                {{ first_number }} / {{ word_bits() }}, ({{ first_number }} + length({{ bits }}) - 1) / {{ word_bits() }}
+            ) as n (word)
+        ) as w
+{%- endmacro %}
+
 {# Joins rows that have word and active with the numbers of their periods: one row per bit, as positions.period_number. #}
 {% macro _each_period(words) -%}
 cross join lateral (
             values
-            {%- for shift in range(0, word_bits() | int, 10) %}
-            ((({{ words }}.active >> {{ shift }}) & 1023)::int, {{ words }}.word * {{ word_bits() }} + {{ shift }}){{ ',' if not loop.last }}
+            {%- for position in range(0, word_bits() | int, 10) %}
+            (
+                (({{ words }}.active >> {{ word_bits() | int - 10 - position }}) & 1023)::int,
+                {{ words }}.word * {{ word_bits() }} + {{ position }}
+            ){{ ',' if not loop.last }}
             {%- endfor %}
         ) as tens (pattern, base)
         inner join patterns on tens.pattern = patterns.pattern
@@ -83,6 +104,21 @@ cross join lateral (
   ranges            relation or parenthesised query, one row per tenant: tenant_id, first_period, last_period (dates)
 #}
 {% macro cohort_retention(kind, period, targets, returns, ranges) -%}
+{{ _cohort_matrix(kind, period, targets, returns, ranges, false) }}
+{%- endmacro %}
+
+{#
+  The same rows from kept bits.
+
+  targets, returns  relation or parenthesised query, one row per tenant and user: tenant_id, user_id, first_day and the
+                    bits of the period (day_bits, week_bits or month_bits), the first one that of first_day; the same
+                    text is read once
+#}
+{% macro cohort_retention_of_kept(kind, period, targets, returns, ranges) -%}
+{{ _cohort_matrix(kind, period, targets, returns, ranges, true) }}
+{%- endmacro %}
+
+{% macro _cohort_matrix(kind, period, targets, returns, ranges, kept) -%}
 (
     with periods_of_ranges as (
         select
@@ -99,60 +135,95 @@ cross join lateral (
         from generate_series(1, 1023) as n (pattern)
         cross join generate_series(0, 9) as p (position)
         {#- A cast to boolean is expected to hold for a third of the rows, a comparison for next to none. #}
-        where ((n.pattern >> p.position) & 1)::boolean
+        where ((n.pattern >> (9 - p.position)) & 1)::boolean
     ),
 
-    return_words as (
-        {{ _period_words(period, returns) }}
+    {% if kept -%}
+    {% for name, relation in [('target', targets), ('return', returns)] if name == 'target' or targets != returns -%}
+    {{ name }}_bits as (
+        select tenant_id, user_id, {{ period_number(period, 'first_day') }} as first_number, {{ period }}_bits as bits
+        from {{ relation }} as k
     ),
 
-    {% if kind == 'first_time' and targets != returns -%}
-    first_targets as (
-        select
-            tenant_id,
-            user_id,
-            {{ period_number(period, "(min(occurred_at) at time zone 'UTC')::date") }} as cohort_number
-        from {{ targets }} as t
-        where user_id is not null
-        group by tenant_id, user_id
+    {% endfor -%}
+    {% if kind != 'first_time' -%}
+    {% for name in ['target', 'return'] if name == 'target' or targets != returns -%}
+    {{ name }}_words as (
+        select k.tenant_id, k.user_id, w.word, w.active
+        from {{ name }}_bits as k
+        {{ _words_of_bits('k.bits', 'k.first_number') }}
     ),
-    {%- elif kind == 'first_time' -%}
-    first_targets as (
-        select
-            tenant_id,
-            user_id,
-            {#- The lowest bit, alone and less one, has as many bits as there are positions below it. #}
-            min(word * {{ word_bits() }} + bit_count(((active & -active) - 1)::bit(64)))::int as cohort_number
-        from return_words
-        group by tenant_id, user_id
-    ),
-    {%- elif targets != returns -%}
-    target_words as (
-        {{ _period_words(period, targets) }}
-    ),
-    {%- else -%}
-    target_words as (select * from return_words),
+
+    {% endfor -%}
     {%- endif %}
+    {%- else -%}
+    {% if kind != 'first_time' or targets == returns -%}
+    target_words as (
+        {{ _words_of_events(period, targets) }}
+    ),
+
+    {% endif -%}
+    {% if targets != returns -%}
+    return_words as (
+        {{ _words_of_events(period, returns) }}
+    ),
+
+    {% endif -%}
+    {% endif -%}
+    {% set return_words = 'target_words' if targets == returns else 'return_words' -%}
 
     {% if kind == 'first_time' -%}
-    cohort_users as (
-        select c.tenant_id, c.user_id, c.cohort_number, r.last_number
-        from first_targets as c
-        inner join periods_of_ranges as r on c.tenant_id = r.tenant_id
-        where c.cohort_number between r.first_number and r.last_number
+    {% if not kept -%}
+    first_targets as (
+        {% if targets == returns -%}
+        select
+            tenant_id,
+            user_id,
+            min(word * {{ word_bits() }} + position(B'1' in active::bit({{ word_bits() }})) - 1) as first_number
+        from target_words
+        {%- else -%}
+        select
+            tenant_id,
+            user_id,
+            {{ period_number(period, "(min(occurred_at) at time zone 'UTC')::date") }} as first_number
+        from {{ targets }} as t
+        where user_id is not null
+        {%- endif %}
+        group by tenant_id, user_id
     ),
 
+    {% endif -%}
     cohorts as (
-        select tenant_id, cohort_number, last_number, count(*) as cohort_size
-        from cohort_users
-        group by tenant_id, cohort_number, last_number
+        select c.tenant_id, c.first_number as cohort_number, r.last_number, count(*) as cohort_size
+        from {{ 'target_bits' if kept else 'first_targets' }} as c
+        inner join periods_of_ranges as r on c.tenant_id = r.tenant_id
+        where c.first_number between r.first_number and r.last_number
+        group by c.tenant_id, c.first_number, r.last_number
     ),
 
+    {#- Users of a cohort with the same periods are one row from here on. -#}
     alike as (
-        select c.tenant_id, c.cohort_number, a.word, a.active, count(*) as users
-        from cohort_users as c
-        inner join return_words as a on c.tenant_id = a.tenant_id and c.user_id = a.user_id
-        group by c.tenant_id, c.cohort_number, a.word, a.active
+        {% if not kept -%}
+        select c.tenant_id, c.first_number as cohort_number, w.word, w.active, count(*) as users
+        from first_targets as c
+        inner join {{ return_words }} as w on c.tenant_id = w.tenant_id and c.user_id = w.user_id
+        group by c.tenant_id, c.first_number, w.word, w.active
+        {%- else -%}
+        select k.tenant_id, k.cohort_number, w.word, w.active, k.users
+        from (
+            {% if targets == returns -%}
+            select tenant_id, first_number as cohort_number, first_number, bits, count(*) as users
+            from target_bits
+            group by tenant_id, first_number, bits
+            {%- else -%}
+            select c.tenant_id, c.first_number as cohort_number, a.first_number, a.bits, count(*) as users
+            from target_bits as c
+            inner join return_bits as a on c.tenant_id = a.tenant_id and c.user_id = a.user_id
+            group by c.tenant_id, c.first_number, a.first_number, a.bits
+            {%- endif %}
+        ) as k
+        {{ _words_of_bits('k.bits', 'k.first_number') }}
+        {%- endif %}
     ),
 
     returned as (
@@ -195,7 +266,7 @@ cross join lateral (
             bit_or(1::bigint << (user_number % {{ word_bits() }})) as users
         from (
             select c.tenant_id, c.user_number, max(tens.base + patterns.position) as last_return
-            from return_words as w
+            from {{ return_words }} as w
             inner join cohort_users as c on w.tenant_id = c.tenant_id and w.user_id = c.user_id
             {{ _each_period('w') }}
             where tens.base + patterns.position <= c.last_number
@@ -208,7 +279,7 @@ cross join lateral (
             tens.base + patterns.position as period_number,
             c.user_number / {{ word_bits() }} as block,
             bit_or(1::bigint << (c.user_number % {{ word_bits() }})) as users
-        from {{ name }}_words as w
+        from {{ return_words if name == 'return' else 'target_words' }} as w
         inner join cohort_users as c on w.tenant_id = c.tenant_id and w.user_id = c.user_id
         {{ _each_period('w') }}
         where tens.base + patterns.position between c.first_number and c.last_number
