@@ -6,6 +6,7 @@ note every mistake instead of stopping at the first.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,6 +18,8 @@ Period = Literal["day", "week", "month"]
 Kind = Literal["first_time", "recurring", "rolling"]
 Mode = Literal["ordered", "strict"]
 Step = str | dict[str, Any]
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 # The generated query has a few lookups per step, and a bit mask where steps overlap.
 MAX_STEPS = 12
@@ -219,7 +222,7 @@ def periods_between(period: Period, first: date, last: date) -> int:
 
 def _day(value: Any, key: str, place: Place) -> date | None:
     # Other spellings that Python reads, such as 2026-W02-1, are nobody's intention here.
-    if isinstance(value, str) and len(value) == len("2026-01-05"):
+    if isinstance(value, str) and _DAY.fullmatch(value):
         try:
             return date.fromisoformat(value)
         except ValueError:
