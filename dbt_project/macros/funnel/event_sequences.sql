@@ -43,10 +43,13 @@ group by tenant_id, user_id
   (event_types = '{}').
 
   first_moment, end_moment  SQL of type timestamptz: the slice, without its end; none is without limit
-  retained_from             SQL of type timestamptz, of a row t of kept: times before it are dropped, because their
-                            events are gone; none keeps all
+  retained_from             SQL of type timestamptz for a row t of kept: times before it are dropped as well, for their
+                            events are gone. none keeps all
+  retained_everywhere_from  SQL of type timestamptz, of no row: no row's retained_from is later
 #}
-{% macro event_sequences_changed(kept, events, first_moment=none, end_moment=none, retained_from=none) -%}
+{% macro event_sequences_changed(
+    kept, events, first_moment=none, end_moment=none, retained_from=none, retained_everywhere_from="'infinity'"
+) -%}
 {%- set in_slice = [] -%}
 {%- if first_moment is not none -%}{%- do in_slice.append('occurred_at >= ' ~ first_moment) -%}{%- endif -%}
 {%- if end_moment is not none -%}{%- do in_slice.append('occurred_at < ' ~ end_moment) -%}{%- endif -%}
@@ -83,19 +86,22 @@ touched as (
     union
     select t.tenant_id, t.user_id
     from {{ kept }} as t
-    where t.first_at < {{ retained_from }}
+    where t.first_at < {{ retained_everywhere_from }}
+        and t.first_at < {{ retained_from }}
     {%- endif %}
 ),
 
 outside as (
     select t.tenant_id, t.user_id, t.event_types[width_bucket(u.i - 1, t.ends) + 1] as event_type, u.occurred_at
-    from {{ kept }} as t
-    inner join touched as n on t.tenant_id = n.tenant_id and t.user_id = n.user_id
+    from (
+        select t.*, {{ retained_from if retained_from is not none else "'-infinity'::timestamptz" }} as retained_from
+        from {{ kept }} as t
+        inner join touched as n on t.tenant_id = n.tenant_id and t.user_id = n.user_id
+        offset 0
+    ) as t
     cross join lateral unnest(t.times) with ordinality as u (occurred_at, i)
-    where {% if in_slice %}not (u.{{ in_slice | join(' and u.') }}){% else %}false{% endif %}
-        {%- if retained_from is not none %}
-        and u.occurred_at >= {{ retained_from }}
-        {%- endif %}
+    where u.occurred_at >= t.retained_from
+        and {% if in_slice %}not (u.{{ in_slice | join(' and u.') }}){% else %}false{% endif %}
 ),
 
 rebuilt as (

@@ -302,7 +302,7 @@ unnest(s.starts)
                     {%- for type in spec.types %},
                     array_position(event_types, {{ funnel_literal(type) }}) as type_{{ loop.index }}
                     {%- endfor %}
-                from {{ spec.sequences }}
+                from {{ spec.sequences }} as q
                 offset 0
             ) as t
             where t.type_1 is not null

@@ -34,6 +34,7 @@ MODELS = {
         "stg_tenants",
     },
     "intermediate": {
+        "int_event_sequences",
         "int_first_touch",
         "int_funnel_paths",
         "int_order_units",
@@ -55,6 +56,7 @@ MODELS = {
 
 
 DAILY = {
+    ("intermediate", "int_event_sequences"),
     ("intermediate", "int_first_touch"),
     ("intermediate", "int_funnel_paths"),
     ("intermediate", "int_sessions"),
