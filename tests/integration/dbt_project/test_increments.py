@@ -32,6 +32,7 @@ TENANTS = (UUID("00000000-0000-0000-0000-0000000000d1"), UUID("00000000-0000-000
 # In the order in which dbt builds them.
 ACTIVITY = "intermediate.int_tenant_activity"
 MODELS = (
+    "intermediate.int_event_sequences",
     "intermediate.int_first_touch",
     "intermediate.int_funnel_paths",
     "intermediate.int_sessions",
