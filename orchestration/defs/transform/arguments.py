@@ -26,8 +26,10 @@ def day_vars(days: Sequence[date]) -> dict[str, str]:
 
 def build_arguments(cell: str, days: Sequence[date] | None) -> list[str]:
     """Return the arguments of ``dbt build`` for a cell; ``days`` is None when nothing partitioned is built."""
-    # Unit tests check the SQL, not the data: `make test` runs them, a day's run has no use for them.
-    arguments = ["build", "--target", cell, "--exclude-resource-type", "unit_test"]
+    # Unit tests check the SQL, not the data: `make test` runs them, a day's run has no use for them. What is loaded is
+    # checked where it is loaded; tests of sources are for those who use dbt alone. Exposures build nothing.
+    left_out = ["--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure", "--exclude", "source:*"]
+    arguments = ["build", "--target", cell, *left_out]
     if days is not None:
         arguments += ["--vars", json.dumps(day_vars(days), sort_keys=True)]
     return arguments

@@ -6,7 +6,7 @@ processes, and the second would find the gate closed: the first one's new relati
 
 import time
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -17,7 +17,7 @@ from orchestration.defs.network_faults import NETWORK_RETRY, only_network_retrie
 from orchestration.defs.partitions import days_of
 from orchestration.defs.transform import mart_numbers
 from orchestration.defs.transform.arguments import DayRangeError, build_arguments
-from orchestration.defs.transform.figures import cohort_picture, funnel_picture
+from orchestration.defs.transform.figures import cohort_picture, conversion_picture, funnel_picture, transitions_table
 from orchestration.defs.transform.invocation import run_dbt
 from orchestration.defs.transform.light_dagster_dbt import DagsterDbtCliRuntimeError, dbt_assets
 from orchestration.defs.transform.manifest import read_manifest
@@ -26,6 +26,12 @@ from orchestration.defs.transform.translator import CellTranslator, is_daily, mo
 
 FUNNEL_MART = "fct_funnel"
 COHORT_MART = "fct_cohort_retention"
+CONVERSION_MART = "fct_funnel_conversion"
+USER_PATHS_MART = "fct_user_paths"
+
+# Enough to see a trend and the weekdays in it.
+CONVERSION_DAYS = timedelta(days=60)
+MOST_TRANSITIONS = 20
 
 
 def pool(cell: Cell) -> str:
@@ -79,6 +85,22 @@ def funnel_metadata(cell: Cell, days: tuple[date, ...], context: dg.AssetExecuti
     return {"funnel": dg.MetadataValue.md(funnel_picture(steps, title))}
 
 
+def conversion_metadata(cell: Cell, days: tuple[date, ...]) -> dict[str, Any]:
+    """Return the picture of conversion over the days up to the run's last one."""
+    with routing.connect(cell, "transformer", application_name="capstone asset pages") as connection:
+        found = mart_numbers.conversion_days(connection, min(days[0], days[-1] - CONVERSION_DAYS), days[-1])
+    if not found:
+        return {"users who entered": 0}
+    return {"conversion": dg.MetadataValue.md(conversion_picture(found, f"{cell}: conversion by day of entry"))}
+
+
+def user_paths_metadata(cell: Cell, days: tuple[date, ...]) -> dict[str, Any]:
+    """Return the most frequent steps from one event to the next over the run's days."""
+    with routing.connect(cell, "transformer", application_name="capstone asset pages") as connection:
+        found = mart_numbers.user_paths(connection, days[0], days[-1], MOST_TRANSITIONS)
+    return {"most frequent transitions": dg.MetadataValue.md(transitions_table(found))} if found else {"transitions": 0}
+
+
 def cohort_metadata(cell: Cell) -> dict[str, Any]:
     """Return the cohorts' heat map."""
     with routing.connect(cell, "transformer", application_name="capstone asset pages") as connection:
@@ -106,6 +128,10 @@ def _described(
             metadata["dagster/row_count"] = mart_numbers.row_counts(connection, [relation])[relation]
     if key.path[-1] == FUNNEL_MART and days is not None:
         metadata |= funnel_metadata(cell, days, context)
+    if key.path[-1] == CONVERSION_MART and days is not None:
+        metadata |= conversion_metadata(cell, days)
+    if key.path[-1] == USER_PATHS_MART and days is not None:
+        metadata |= user_paths_metadata(cell, days)
     if key.path[-1] == COHORT_MART:
         metadata |= cohort_metadata(cell)
     return event.with_metadata({**event.metadata, **metadata})

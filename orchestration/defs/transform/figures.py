@@ -10,7 +10,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,6 +29,26 @@ class FunnelStep:
     step: int
     name: str
     users: int
+
+
+@dataclass(frozen=True)
+class ConversionDay:
+    """User-days of all tenants that entered a funnel on a day, and those of them that finished it."""
+
+    funnel: str
+    day: date
+    entered: int
+    converted: int
+    is_complete: bool
+
+
+@dataclass(frozen=True)
+class Transition:
+    """How often one event followed another in a session, over all tenants and days of a run."""
+
+    from_event: str
+    to_event: str
+    transitions: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +89,37 @@ def funnel_picture(steps: Sequence[FunnelStep], title: str) -> str:
     figure.suptitle(title)
     figure.tight_layout()
     return _markdown(figure, title)
+
+
+def conversion_picture(days: Sequence[ConversionDay], title: str) -> str:
+    """Return each funnel's conversion rate by day, as Markdown with the picture in it; days still open are dashed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3))
+    axis = figure.subplots()
+    for place, funnel in enumerate(dict.fromkeys(day.funnel for day in days)):
+        line = [day for day in days if day.funnel == funnel and day.entered]
+        # Up to the last complete day: a tenant that fell silent keeps a day of long ago open.
+        settled = max((index + 1 for index, day in enumerate(line) if day.is_complete), default=0)
+        complete, still_open = line[:settled], line[max(settled - 1, 0) :]
+        for part, style, label in ((complete, "-", funnel), (still_open, "--", None if complete else funnel)):
+            rates = [day.converted / day.entered for day in part]
+            # matplotlib's own types know no dates.
+            moments: Any = [day.day for day in part]
+            axis.plot(moments, rates, style, marker=".", color=f"C{place}", label=label)
+    axis.set_ylim(bottom=0)
+    axis.yaxis.set_major_formatter("{x:.0%}")
+    axis.legend(frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_title(title)
+    figure.autofmt_xdate()
+    return _markdown(figure, title)
+
+
+def transitions_table(transitions: Sequence[Transition]) -> str:
+    """Return the transitions as a Markdown table."""
+    rows = [f"| {row.from_event} | {row.to_event} | {row.transitions:,} |" for row in transitions]
+    return "\n".join(["| from | to | transitions |", "|---|---|--:|", *rows])
 
 
 def cohort_picture(cells: Sequence[CohortCell], title: str) -> str:

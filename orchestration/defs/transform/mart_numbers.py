@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from orchestration.defs.transform.figures import CohortCell, FunnelStep
+from orchestration.defs.transform.figures import CohortCell, ConversionDay, FunnelStep, Transition
 
 _FILE = Path(__file__).with_name("mart_numbers.sql")
 _MARK = "-- name: "
@@ -52,6 +52,18 @@ def funnel_days(
         day: {"rows": n_rows, "entered": entered or 0, "converted": converted or 0}
         for day, n_rows, entered, converted in _rows(connection, "funnel_days", parameters)
     }
+
+
+def conversion_days(connection: Connection[TupleRow], first_day: date, last_day: date) -> list[ConversionDay]:
+    """Return how many entered and finished each funnel on each of the days."""
+    parameters = {"first_day": first_day, "last_day": last_day}
+    return [ConversionDay(*row) for row in _rows(connection, "conversion_days", parameters)]
+
+
+def user_paths(connection: Connection[TupleRow], first_day: date, last_day: date, most: int) -> list[Transition]:
+    """Return the most frequent transitions of the days, at most ``most``."""
+    parameters = {"first_day": first_day, "last_day": last_day, "most": most}
+    return [Transition(*row) for row in _rows(connection, "user_paths", parameters)]
 
 
 def cohort_cells(connection: Connection[TupleRow]) -> tuple[str, list[CohortCell]]:

@@ -25,3 +25,18 @@ from marts.fct_cohort_retention
 where period = %(period)s
 group by cohort, period_offset
 order by cohort, period_offset;
+
+-- name: conversion_days
+select funnel, day, sum(entered)::bigint as entered, sum(converted)::bigint as converted, bool_and(is_complete) as is_complete
+from marts.fct_funnel_conversion
+where day between %(first_day)s and %(last_day)s
+group by funnel, day
+order by funnel, day;
+
+-- name: user_paths
+select from_event, to_event, sum(transitions)::bigint as transitions
+from marts.fct_user_paths
+where day between %(first_day)s and %(last_day)s
+group by from_event, to_event
+order by transitions desc, from_event, to_event
+limit %(most)s;

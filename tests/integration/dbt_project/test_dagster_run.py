@@ -20,6 +20,8 @@ Connection = psycopg.Connection[TupleRow]
 CELL: Cell = "na"
 FUNNEL = dg.AssetKey([CELL, "marts", "fct_funnel"])
 COHORTS = dg.AssetKey([CELL, "marts", "fct_cohort_retention"])
+CONVERSION = dg.AssetKey([CELL, "marts", "fct_funnel_conversion"])
+USER_PATHS = dg.AssetKey([CELL, "marts", "fct_user_paths"])
 DAYS = ("2026-03-02", "2026-03-03", "2026-03-04")
 
 
@@ -53,6 +55,8 @@ def test_a_range_of_days_is_one_run_with_events_checks_and_pictures(
     # Every model, and the documentation.
     assert len(found) == len(models(read_manifest(MANIFEST))) + 1
     assert "data:image/png;base64," in str(found[FUNNEL].metadata["funnel"].value)
+    assert "data:image/png;base64," in str(found[CONVERSION].metadata["conversion"].value)
+    assert "| (entry) |" in str(found[USER_PATHS].metadata["most frequent transitions"].value)
     assert "data:image/png;base64," in str(found[COHORTS].metadata["retention"].value)
     stored = database.execute("select count(*) from marts.fct_cohort_retention").fetchone()
     assert stored == (found[COHORTS].metadata["dagster/row_count"].value,)

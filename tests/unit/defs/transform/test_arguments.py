@@ -11,7 +11,15 @@ MARCH = date(2026, 3, 1)
 
 
 def test_without_days_nothing_is_said_about_them() -> None:
-    assert build_arguments("eu", None) == ["build", "--target", "eu", "--exclude-resource-type", "unit_test"]
+    arguments = build_arguments("eu", None)
+    assert arguments[:3] == ["build", "--target", "eu"]
+    assert "--vars" not in arguments
+
+
+def test_a_days_run_leaves_out_what_says_nothing_of_its_data() -> None:
+    assert build_arguments("eu", None)[3:] == [
+        "--exclude-resource-type", "unit_test", "--exclude-resource-type", "exposure", "--exclude", "source:*"
+    ]  # fmt: skip
 
 
 def test_a_range_becomes_its_first_and_last_day() -> None:

@@ -3,7 +3,16 @@
 import base64
 from datetime import date
 
-from orchestration.defs.transform.figures import CohortCell, FunnelStep, cohort_picture, funnel_picture
+from orchestration.defs.transform.figures import (
+    CohortCell,
+    ConversionDay,
+    FunnelStep,
+    Transition,
+    cohort_picture,
+    conversion_picture,
+    funnel_picture,
+    transitions_table,
+)
 
 PNG = b"\x89PNG"
 
@@ -33,3 +42,17 @@ def test_cohorts_are_drawn_with_what_is_not_over_left_white() -> None:
 
 def test_one_cohort_of_one_period_is_drawn() -> None:
     assert _picture(cohort_picture([CohortCell(date(2026, 3, 1), 0, 1)], "eu")).startswith(PNG)
+
+
+def test_conversion_is_drawn_over_time_whether_or_not_days_are_complete() -> None:
+    days = [
+        ConversionDay("purchase", date(2026, 3, 1), 100, 7, True),
+        ConversionDay("purchase", date(2026, 3, 2), 100, 5, False),
+        ConversionDay("short", date(2026, 3, 2), 10, 5, False),
+    ]
+    assert _picture(conversion_picture(days, "na")).startswith(PNG)
+
+
+def test_transitions_are_a_table() -> None:
+    table = transitions_table([Transition("(entry)", "page_view", 1234)])
+    assert table.splitlines() == ["| from | to | transitions |", "|---|---|--:|", "| (entry) | page_view | 1,234 |"]
