@@ -15,13 +15,12 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from orchestration.analysis.events_file import SCHEMA, EventsFileError, Rejections, read_events
+from orchestration.analysis.events_file import COLUMNS, EventsFileError, Rejections, copy_text, read_events
 from orchestration.analysis.render import REFERRER, render
 from orchestration.cells import endpoints, routing
 from orchestration.cells.endpoints import EndpointError
 from orchestration.cells.regions import CELLS, Cell
 from orchestration.cells.routing import CellUnavailableError
-from orchestration.loading.copy_encoding import COPY_HEADER, COPY_TRAILER, TableColumn, encode
 from orchestration.settings import Settings
 
 Connection = psycopg.Connection[TupleRow]
@@ -40,12 +39,6 @@ WORK_MEMORY = "64MB"
 
 _APPLICATION = "capstone analysis"
 _SQL = Path(__file__).parent / "sql"
-_COLUMNS = [
-    TableColumn("user_id", "int8", nullable=True),
-    TableColumn("occurred_at", "timestamptz", nullable=False),
-    TableColumn("event_type", "text", nullable=False),
-    TableColumn("properties", "jsonb", nullable=False),
-]
 # The tenant of a file's events: none, but the generators count per tenant.
 _NO_TENANT = UUID(int=0)
 
@@ -143,21 +136,18 @@ def events_of_file(
     with routing.connect(cell, ROLE, autocommit=True, application_name=_APPLICATION, settings=settings) as connection:
         _set_up(connection)
         connection.execute((_SQL / "events_of_file.sql").read_bytes())
-        columns = sql.SQL(", ").join(sql.Identifier(name) for name in SCHEMA.names)
-        command = sql.SQL("copy pg_temp.events_of_file ({}) from stdin (format binary)").format(columns)
+        columns = sql.SQL(", ").join(sql.Identifier(name) for name in COLUMNS)
+        command = sql.SQL("copy pg_temp.events_of_file ({}) from stdin").format(columns)
         with connection.cursor() as cursor, cursor.copy(command) as copy:
-            copy.write(COPY_HEADER)
             for block in read_events(path, rejections):
                 # With a line to be told of, the rest of the file is read for the others like it.
                 if skip_rejected or not rejections.count:
-                    for buffer in encode(_COLUMNS, block):
-                        copy.write(memoryview(buffer))
+                    copy.write(copy_text(block))
             if rejections.count and not skip_rejected:
                 raise EventsFileError(
                     f"{rejections.count} lines of {path} are rejected (--skip-rejected goes on without them):\n"
                     f"{rejections.listed(path)}"
                 )
-            copy.write(COPY_TRAILER)
         connection.execute("analyze pg_temp.events_of_file")
         connection.read_only = True
         yield EventSource(connection, _NO_TENANT, "file_events.sql")

@@ -9,18 +9,17 @@ from typing import Any
 import pytest
 
 from orchestration.analysis import events_file
-from orchestration.analysis.events_file import EventsFileError, Rejections, read_events
+from orchestration.analysis.events_file import Event, EventsFileError, Rejections, copy_text, read_events
 
 GOOD = {"t": "2026-03-01T09:30:00Z", "user": 1, "type": "a"}
 
 
-def _read(folder: Path, lines: list[Any]) -> tuple[list[dict[str, Any]], Rejections]:
+def _read(folder: Path, lines: list[Any]) -> tuple[list[Event], Rejections]:
     path = folder / "events.jsonl"
     texts = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
     path.write_bytes(b"".join(text + b"\n" for text in texts))
     rejections = Rejections()
-    rows = [row for block in read_events(path, rejections) for row in block.to_pylist()]
-    return rows, rejections
+    return [event for block in read_events(path, rejections) for event in block], rejections
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ def _read(folder: Path, lines: list[Any]) -> tuple[list[dict[str, Any]], Rejecti
 def test_times_keep_their_zone_and_their_microseconds(tmp_path: Path, text: str, moment: datetime) -> None:
     rows, rejections = _read(tmp_path, [GOOD | {"t": text}])
     assert rejections.count == 0
-    assert rows[0]["occurred_at"] == moment
+    assert datetime.fromisoformat(rows[0][1].upper()) == moment
 
 
 def test_null_users_properties_empty_lines_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
@@ -52,10 +51,10 @@ def test_null_users_properties_empty_lines_and_a_byte_order_mark_are_read(tmp_pa
     ]
     rows, rejections = _read(tmp_path, lines)
     assert rejections.count == 0
-    assert [row["user_id"] for row in rows] == [None, 1, 1, 1]
-    assert json.loads(rows[1]["properties"]) == {"a": [1, None, {"b": True}]}
-    assert rows[2]["properties"] == "{}"
-    assert rows[3]["event_type"] == "it's 100% \\ {{ x }} \U0001f600"
+    assert [user for user, *_ in rows] == [None, 1, 1, 1]
+    assert json.loads(rows[1][3]) == {"a": [1, None, {"b": True}]}
+    assert rows[2][3] == "{}"
+    assert rows[3][2] == "it's 100% \\ {{ x }} \U0001f600"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def test_a_line_that_cannot_be_meant_is_rejected_with_its_number(tmp_path: Path,
 def test_an_escaped_backslash_before_u0000_is_no_null_character(tmp_path: Path) -> None:
     rows, rejections = _read(tmp_path, [GOOD | {"props": {"a": "\\u0000"}}])
     assert rejections.count == 0
-    assert json.loads(rows[0]["properties"]) == {"a": "\\u0000"}
+    assert json.loads(rows[0][3]) == {"a": "\\u0000"}
 
 
 def test_the_first_twenty_are_listed_and_all_are_counted(tmp_path: Path) -> None:
@@ -132,9 +131,14 @@ def test_blocks_are_handed_on_while_the_file_is_read(tmp_path: Path, monkeypatch
     path = tmp_path / "events.jsonl"
     path.write_text("".join(json.dumps(GOOD | {"user": n}) + "\n" for n in range(7)))
     blocks = list(read_events(path, Rejections()))
-    assert [block.num_rows for block in blocks] == [3, 3, 1]
+    assert [len(block) for block in blocks] == [3, 3, 1]
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(EventsFileError, match=re.escape(f"{tmp_path}/none.jsonl: cannot be read: No such file")):
         list(read_events(tmp_path / "none.jsonl", Rejections()))
+
+
+def test_rows_of_copy_escape_what_would_end_them() -> None:
+    text = copy_text([(None, "2026-03-01T09:30:00Z", "a\tb\nc\rd\\e", '{"k":"\\n"}')])
+    assert text == b'\\N\t2026-03-01T09:30:00Z\ta\\tb\\nc\\rd\\\\e\t{"k":"\\\\n"}\n'
