@@ -45,7 +45,7 @@ class Days(Protocol):
 
 @dataclass(frozen=True)
 class Question:
-    """Whose events are asked: those of a file, or those of a tenant in its cell."""
+    """Whose events are asked: those of a file, or those of a tenant in its cell, as they are or as dbt keeps them."""
 
     file: Path | None
     tenant: str | None
@@ -53,6 +53,7 @@ class Question:
     days: Days | None = None
     breakdown: str | None = None
     skip_rejected: bool = False
+    kept: bool = False
 
     def __post_init__(self) -> None:
         """Fail on options that do not fit together.
@@ -63,8 +64,8 @@ class Question:
         if (self.file is None) == (self.tenant is None):
             raise QuestionError("give --events FILE, or --tenant and --cell for the platform's own events")
         if self.tenant is None:
-            if self.days or self.breakdown:
-                raise QuestionError("--from, --to and --breakdown go with --tenant: a file's events have neither")
+            if self.days or self.breakdown or self.kept:
+                raise QuestionError("--from, --to, --breakdown and --kept go with --tenant, and not with a file")
         elif self.cell is None:
             raise QuestionError("--tenant needs --cell: a tenant lives in one cell, and none is the default")
         elif self.skip_rejected:
@@ -147,12 +148,16 @@ def funnel(
     wanted = _funnel_spec(spec, name)
     first, last = (question.days.first, question.days.last) if question.days else (None, None)
     names = tuple(funnels.step_name(step) for step in wanted.steps)
+    if question.kept and not funnels.reads_sequences(wanted):
+        raise QuestionError(
+            "--kept needs steps that are event types, mode ordered and no exclusions: leave it out, the events have all"
+        )
     with _source(question, settings, warn) as source:
         if question.breakdown is None:
-            whole = funnels.ask_funnel(source, wanted, first=first, last=last)
+            whole = funnels.ask_funnel(source, wanted, first=first, last=last, kept=question.kept)
             return Answer(whole, None, {}, FunnelResult.as_json, names)
         breakdown = cast(Breakdown, question.breakdown)
-        parts = funnels.ask_funnel_by(source, wanted, breakdown, first=first, last=last)
+        parts = funnels.ask_funnel_by(source, wanted, breakdown, first=first, last=last, kept=question.kept)
         return Answer(None, breakdown, parts, FunnelResult.as_json, names)
 
 

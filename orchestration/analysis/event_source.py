@@ -61,20 +61,25 @@ class EventSource:
     tenant: UUID
     tables: str
 
-    def rows(self, query: str, *, more_tables: str = "") -> list[tuple[Any, ...]]:
+    def rows(self, query: str, *more_tables: str) -> list[tuple[Any, ...]]:
         """Return the rows of ``query`` over ``asked_events``; it was rendered, so a per cent sign in it is itself.
+
+        ``more_tables`` are further common table expressions, in which parameter ``tenant`` stands as well.
 
         Raises:
             EventSourceError: the cell has no such relations yet, or the server ended the query.
         """
         tables = (_SQL / self.tables).read_text(encoding="utf-8").strip()
-        text = f"{tables}{more_tables.replace('%', '%%')}\n{query.replace('%', '%%')}"
+        tables = ",\n".join([tables, *more_tables])
+        text = f"{tables}\n{query.replace('%', '%%')}"
         try:
             with self.connection.transaction():
                 # The text is made of files of this project and of literals that the generators quote.
                 return self.connection.execute(text.encode(), {"tenant": self.tenant}).fetchall()
         except psycopg.errors.UndefinedTable:
-            raise EventSourceError("this cell has no events that dbt staged yet: `capstone up` builds them") from None
+            raise EventSourceError(
+                "dbt has not built all of this cell that is asked: `capstone up` builds it"
+            ) from None
         except psycopg.errors.QueryCanceled as error:
             raise EventSourceError(f"the server ended the query: {error.diag.message_primary}") from None
 
@@ -197,4 +202,9 @@ def first_touches(breakdown: Breakdown) -> str:
     """
     value = render(REFERRER, "referrer_domain", referrer="referrer") if breakdown == "referrer_domain" else breakdown
     text = (_SQL / "first_touches.sql").read_text(encoding="utf-8")
-    return f",\n{text.replace('breakdown_expression', value).strip()}"
+    return text.replace("breakdown_expression", value.replace("%", "%%")).strip()
+
+
+def kept_sequences() -> str:
+    """Return a common table expression ``kept_sequences``: the tenant's, as dbt's last run left them."""
+    return (_SQL / "kept_sequences.sql").read_text(encoding="utf-8").strip()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from orchestration.analysis.event_source import Breakdown, EventSource, first_touches
+from orchestration.analysis.event_source import Breakdown, EventSource, first_touches, kept_sequences
 from orchestration.analysis.render import CONFIGURED_FUNNELS, FUNNEL, render
 from orchestration.analysis.spec import FunnelSpec, Step
 
@@ -36,7 +36,15 @@ def _day_literal(day: date | None) -> str | None:
     return None if day is None else f"date '{day.isoformat()}'"
 
 
-def _query(spec: FunnelSpec, first: date | None, last: date | None, touches: str | None) -> str:
+def reads_sequences(spec: FunnelSpec) -> bool:
+    """Return whether kept sequences suffice: event types without properties, in order, and none of them excluded."""
+    of_types = [step if isinstance(step, str) or step.get("props") else step["type"] for step in spec.steps]
+    return spec.mode == "ordered" and not spec.exclusions and all(isinstance(step, str) for step in of_types)
+
+
+def _query(
+    spec: FunnelSpec, *, first: date | None, last: date | None, kept: bool = False, touches: str | None = None
+) -> str:
     return render(
         FUNNEL,
         "funnel_steps",
@@ -49,6 +57,7 @@ def _query(spec: FunnelSpec, first: date | None, last: date | None, touches: str
         mode=spec.mode,
         exclusions=list(spec.exclusions),
         touches=touches,
+        sequences="kept_sequences" if kept else None,
     )
 
 
@@ -60,21 +69,48 @@ def _result(rows: Sequence[tuple[Any, ...]], steps: int) -> FunnelResult:
 
 
 def ask_funnel(
-    source: EventSource, spec: FunnelSpec, *, first: date | None = None, last: date | None = None
+    source: EventSource,
+    spec: FunnelSpec,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    kept: bool = False,
 ) -> FunnelResult:
-    """Return the funnel, one result per user; ``first`` and ``last`` limit the days (UTC, inclusive) of its starts."""
-    query = f"select step, users, avg_seconds, median_seconds from {_query(spec, first, last, None)} as f"  # noqa: S608 -- rendered
-    return _result([row[1:] for row in sorted(source.rows(query))], len(spec.steps))
+    """Return the funnel, one result per user.
+
+    Args:
+        source: of the events.
+        spec: of the funnel.
+        first: day (UTC) before which nothing starts; ``last`` likewise the last one.
+        last: see ``first``.
+        kept: read the sequences that dbt keeps instead of the tenant's events; needs :func:`reads_sequences`.
+    """
+    query = _query(spec, first=first, last=last, kept=kept)
+    rows = source.rows(
+        f"select users, avg_seconds, median_seconds from {query} as f order by step",  # noqa: S608 -- rendered
+        *([kept_sequences()] if kept else []),
+    )
+    return _result(rows, len(spec.steps))
 
 
 def ask_funnel_by(
-    source: EventSource, spec: FunnelSpec, breakdown: Breakdown, *, first: date | None = None, last: date | None = None
+    source: EventSource,
+    spec: FunnelSpec,
+    breakdown: Breakdown,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    kept: bool = False,
 ) -> dict[str, FunnelResult]:
-    """Return the funnel for each value of the users' first touch, the largest first."""
+    """Return the funnel for each value of the users' first touch, the largest first; see :func:`ask_funnel`."""
+    query = _query(spec, first=first, last=last, kept=kept, touches="first_touches")
+    rows = source.rows(
+        f"select breakdown_value, users, avg_seconds, median_seconds from {query} as f order by step",  # noqa: S608
+        first_touches(breakdown),
+        *([kept_sequences()] if kept else []),
+    )
     found: dict[str, list[tuple[Any, ...]]] = {}
-    query = f"select * from {_query(spec, first, last, 'first_touches')} as f order by step"  # noqa: S608 -- rendered
-    names = f"select breakdown_value, users, avg_seconds, median_seconds from ({query}) as f order by step"  # noqa: S608
-    for value, *figures in source.rows(names, more_tables=first_touches(breakdown)):
+    for value, *figures in rows:
         found.setdefault(value, []).append(tuple(figures))
-    results = {value: _result(rows, len(spec.steps)) for value, rows in found.items()}
+    results = {value: _result(of_value, len(spec.steps)) for value, of_value in found.items()}
     return dict(sorted(results.items(), key=lambda item: (-item[1].step_counts[0], item[0])))

@@ -83,6 +83,6 @@ def ask_retention_by(source: EventSource, spec: RetentionSpec, breakdown: Breakd
     joined = "asked_events inner join first_touches using (tenant_id, user_id)"
     values = "(select distinct breakdown_value from first_touches)"
     query = _query(spec, group="breakdown_value", groups=values, source=joined)
-    for value, cohort, _, users in sorted(source.rows(query, more_tables=first_touches(breakdown))):
+    for value, cohort, _, users in sorted(source.rows(query, first_touches(breakdown))):
         found.setdefault(value, {}).setdefault(cohort, []).append(users)
     return found

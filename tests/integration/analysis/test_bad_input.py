@@ -84,6 +84,7 @@ def test_a_mistaken_specification_is_told_before_anything_is_read(tmp_path: Path
         (("funnel", "--events", "e", "--spec", "s", "--funnel", "f"), "give --spec FILE or --funnel NAME"),
         (("funnel", "--events", "e", "--funnel", "f"), "no funnel 'f' is configured: there is purchase"),
         (("funnel", "--events", "e", "--breakdown", "country"), "go with --tenant"),
+        (("funnel", "--events", "e", "--kept"), "go with --tenant"),
         (("funnel", "--events", "e", "--from", "2026-03-01", "--to", "2026-03-01"), "go with --tenant"),
         (("funnel", "--tenant", "t"), "--tenant needs --cell"),
         (("funnel", "--tenant", "t", "--cell", "mars"), "unknown cell 'mars'"),

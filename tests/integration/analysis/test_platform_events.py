@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
+from orchestration.analysis.render import render
 from orchestration.cells import routing
 from orchestration.cells.regions import Cell
 from orchestration.engines.local import LocalEngines
@@ -149,6 +150,40 @@ def test_a_configured_funnel_is_asked_by_its_name(
     expected = capstone("funnel", "--events", events, "--spec", spec, "--json")
     assert capstone("funnel", "--events", events, "--funnel", "purchase", "--json") == expected
     assert capstone("funnel", *ASKED, "--funnel", "purchase") == expected
+
+
+@pytest.fixture
+def kept(platform: None) -> Iterator[None]:  # noqa: ARG001 -- its events are kept
+    """The kept sequences as a run of dbt leaves them; as it was afterwards."""
+    there = "select to_regclass('intermediate.int_event_sequences')"
+    with routing.connect("na", "superuser", autocommit=True) as connection:
+        assert connection.execute(there.encode()).fetchone() == (None,)
+        sequences = render("funnel/event_sequences.sql", "event_sequences", events="staging.stg_events")
+        connection.execute("set role transformer")
+        connection.execute(f"create table intermediate.int_event_sequences as {sequences}".encode())
+        yield
+        connection.execute("drop table intermediate.int_event_sequences")
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize("more", [(), ("--from", "2026-03-03", "--to", "2026-03-09"), ("--breakdown", "country")])
+def test_kept_sequences_give_the_same(more: tuple[str, ...], tmp_path: Path, capstone: Capstone) -> None:
+    spec = _spec(tmp_path, {"steps": ["search", {"type": "product_view"}, "search"], "window_seconds": 400_000})
+    expected = capstone("funnel", *ASKED, *more, "--spec", spec)
+    assert capstone("funnel", *ASKED, *more, "--kept", "--spec", spec) == expected
+
+
+@pytest.mark.parametrize(
+    "change", [{"mode": "strict"}, {"steps": [{"type": None}]}, {"exclusions": [{"type": "a", "from": 0, "to": 1}]}]
+)
+def test_what_sequences_do_not_hold_is_told(change: dict[str, Any], tmp_path: Path, capstone: Capstone) -> None:
+    spec = _spec(tmp_path, {"steps": ["a", "b"], "window_seconds": 60} | change)
+    assert "--kept needs steps that are event types" in capstone("funnel", *ASKED, "--kept", "--spec", spec, code=1)
+
+
+def test_a_cell_that_dbt_has_not_built_is_told(capstone: Capstone) -> None:
+    told = capstone("funnel", *ASKED, "--kept", "--funnel", "purchase", code=1)
+    assert "`capstone up` builds" in told
 
 
 def test_days_limit_the_starts_and_not_what_follows(
