@@ -102,13 +102,15 @@ def user_paths_metadata(cell: Cell, days: tuple[date, ...]) -> dict[str, Any]:
 
 
 def cohort_metadata(cell: Cell) -> dict[str, Any]:
-    """Return the cohorts' heat map."""
+    """Return a heat map for each configured cohort."""
     with routing.connect(cell, "transformer", application_name="capstone asset pages") as connection:
-        period, cells = mart_numbers.cohort_cells(connection)
-    if not cells:
+        found = {name: mart_numbers.cohort_cells(connection, name) for name in mart_numbers.cohort_names(connection)}
+    if not found:
         return {"cohorts": 0}
-    picture = cohort_picture(cells, f"{cell}: buyers by {period} of first purchase, all tenants")
-    return {"retention": dg.MetadataValue.md(picture)}
+    return {
+        f"retention: {name}": dg.MetadataValue.md(cohort_picture(cells, f"{cell}: {name} by {period}, all tenants"))
+        for name, (period, cells) in found.items()
+    }
 
 
 def _described(

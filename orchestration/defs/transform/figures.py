@@ -58,6 +58,7 @@ class CohortCell:
     cohort: date
     offset: int
     users: int
+    is_complete: bool = True
 
 
 def _markdown(figure: "Figure", alternative: str) -> str:
@@ -125,13 +126,15 @@ def transitions_table(transitions: Sequence[Transition]) -> str:
 def cohort_picture(cells: Sequence[CohortCell], title: str) -> str:
     """Return the retention matrix with the counts written in it, as Markdown with the picture in it.
 
-    The latest cohorts and the first offsets, as many as can be read.
+    The latest cohorts and the first offsets, as many as can be read. A count that can still grow is in italics and has
+    a plus.
     """
     from matplotlib.figure import Figure
 
     cohorts = sorted({cell.cohort for cell in cells})[-MOST_COHORTS:]
     offsets = sorted({cell.offset for cell in cells if cell.cohort in cohorts})[:MOST_OFFSETS]
     users = {(cell.cohort, cell.offset): cell.users for cell in cells}
+    unfinished = {(cell.cohort, cell.offset) for cell in cells if not cell.is_complete}
     shares = [
         [
             users[cohort, offset] / users[cohort, 0] if (cohort, offset) in users and users[cohort, 0] else float("nan")
@@ -151,10 +154,11 @@ def cohort_picture(cells: Sequence[CohortCell], title: str) -> str:
                 axis.text(
                     column,
                     row,
-                    f"{users[cohort, offset]:,}",
+                    f"{users[cohort, offset]:,}{'+' if (cohort, offset) in unfinished else ''}",
                     ha="center",
                     va="center",
                     fontsize=7,
+                    style="italic" if (cohort, offset) in unfinished else "normal",
                     color="white" if dark else "black",
                 )
     axis.set_xticks(range(len(offsets)), [str(offset) for offset in offsets])

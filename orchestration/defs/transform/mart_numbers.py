@@ -12,8 +12,8 @@ from orchestration.defs.transform.figures import CohortCell, ConversionDay, Funn
 
 _FILE = Path(__file__).with_name("mart_numbers.sql")
 _MARK = "-- name: "
-# Below this many monthly cohorts the weekly ones say more.
-_FEWEST_MONTHS = 3
+# Below this many cohorts of a period the next shorter one says more, if the cohort has it.
+_FEWEST_COHORTS = {"month": 3, "week": 1, "day": 1}
 
 
 def statements() -> dict[str, str]:
@@ -66,11 +66,19 @@ def user_paths(connection: Connection[TupleRow], first_day: date, last_day: date
     return [Transition(*row) for row in _rows(connection, "user_paths", parameters)]
 
 
-def cohort_cells(connection: Connection[TupleRow]) -> tuple[str, list[CohortCell]]:
-    """Return the period shown, month or week, and its retention over all tenants."""
-    found: list[CohortCell] = []
-    for period in ("month", "week"):
-        found = [CohortCell(*row) for row in _rows(connection, "cohort_cells", {"period": period})]
-        if len({cell.cohort for cell in found}) >= _FEWEST_MONTHS:
-            return period, found
-    return "week", found
+def cohort_names(connection: Connection[TupleRow]) -> list[str]:
+    """Return the cohorts that have rows, first-time ones first."""
+    return [name for (name,) in _rows(connection, "cohort_names", {})]
+
+
+def cohort_cells(connection: Connection[TupleRow], name: str) -> tuple[str, list[CohortCell]]:
+    """Return the period shown of a cohort and its retention over all tenants: months, or what there is below them."""
+    shown: tuple[str, list[CohortCell]] = ("month", [])
+    for period in ("month", "week", "day"):
+        parameters = {"cohort_name": name, "period": period}
+        found = [CohortCell(*row) for row in _rows(connection, "cohort_cells", parameters)]
+        if found:
+            shown = (period, found)
+        if len({cell.cohort for cell in found}) >= _FEWEST_COHORTS[period]:
+            break
+    return shown

@@ -19,10 +19,16 @@ from (
 group by day
 order by day;
 
--- name: cohort_cells
-select cohort, period_offset, sum(users)::bigint as users
+-- name: cohort_names
+select cohort_name
 from marts.fct_cohort_retention
-where period = %(period)s
+group by cohort_name
+order by min(kind), cohort_name;
+
+-- name: cohort_cells
+select cohort, period_offset, sum(users)::bigint as users, bool_and(is_complete) as is_complete
+from marts.fct_cohort_retention
+where cohort_name = %(cohort_name)s and period = %(period)s
 group by cohort, period_offset
 order by cohort, period_offset;
 

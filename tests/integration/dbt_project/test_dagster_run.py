@@ -57,7 +57,7 @@ def test_a_range_of_days_is_one_run_with_events_checks_and_pictures(
     assert "data:image/png;base64," in str(found[FUNNEL].metadata["funnel"].value)
     assert "data:image/png;base64," in str(found[CONVERSION].metadata["conversion"].value)
     assert "| (entry) |" in str(found[USER_PATHS].metadata["most frequent transitions"].value)
-    assert "data:image/png;base64," in str(found[COHORTS].metadata["retention"].value)
+    assert "data:image/png;base64," in str(found[COHORTS].metadata["retention: first_purchase"].value)
     stored = database.execute("select count(*) from marts.fct_cohort_retention").fetchone()
     assert stored == (found[COHORTS].metadata["dagster/row_count"].value,)
     checks = done.get_asset_check_evaluations()

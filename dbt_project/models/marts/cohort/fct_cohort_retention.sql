@@ -1,25 +1,43 @@
--- One row per tenant, period (day, week, month), cohort and offset in periods.
+-- One row per tenant, configured cohort, period (day, week, month), cohort and offset in periods.
 {{
     config(
+        materialized='incremental',
+        incremental_strategy='apply_difference',
+        unique_key=['tenant_id', 'cohort_name', 'period', 'cohort', 'period_offset'],
+        on_schema_change='fail',
+        tags=['daily'],
         indexes=[
-            {'columns': ['tenant_id', 'period', 'cohort', 'period_offset'], 'unique': true},
+            {'columns': ['tenant_id', 'cohort_name', 'period', 'cohort', 'period_offset'], 'unique': true},
         ],
     )
 }}
 
 with tenant_days as (
     select
-        tenant_id,
-        first_day,
-        last_day,
+        k.tenant_id,
+        k.first_day,
+        greatest(k.last_day, a.last_day) as last_day,
         -- Data are there up to the end of the last day with an event, and no period is over before its end.
-        least((last_day + 1)::timestamp at time zone 'UTC', {{ as_of() }}) as data_end
-    from {{ ref('int_tenant_activity') }}
+        least((greatest(k.last_day, a.last_day) + 1)::timestamp at time zone 'UTC', {{ as_of() }}) as data_end
+    from (
+        select tenant_id, min(first_day) as first_day, max(last_day) as last_day
+        from {{ ref('int_user_periods') }}
+        group by tenant_id
+    ) as k
+    left join {{ ref('int_tenant_activity') }} as a on k.tenant_id = a.tenant_id
 )
 
-{% for period in configured_cohort_periods() %}
+{% for cohort in configured_cohorts() %}
+{%- set outer = loop %}
+{%- set steps = [] %}
+{%- for step in [cohort.target_event, cohort.return_event] %}
+{%- do steps.append("(select * from " ~ ref('int_user_periods') ~ " where step = " ~ funnel_literal(cohort_step_key(step)) ~ ")") %}
+{%- endfor %}
+{%- for period in cohort.periods %}
 select
     r.tenant_id,
+    {{ funnel_literal(cohort.name) }}::text as cohort_name,
+    '{{ cohort.kind }}'::text as kind,
     '{{ period }}'::text as period,
     r.cohort,
     r.period_offset,
@@ -27,14 +45,15 @@ select
     r.users,
     (r.users::double precision / r.cohort_size) as retention_rate,
     (r.cohort + (r.period_offset + 1) * interval '1 {{ period }}') at time zone 'UTC' <= d.data_end as is_complete
-from {{ cohort_retention(
-    'first_time',
+from {{ cohort_retention_of_kept(
+    cohort.kind,
     period,
-    ref('int_purchases'),
-    ref('int_purchases'),
-    "(select tenant_id, date_trunc('" ~ period ~ "', first_day)::date as first_period,"
-    ~ " date_trunc('" ~ period ~ "', last_day)::date as last_period from tenant_days)",
+    steps[0],
+    steps[1],
+    "(select tenant_id, date_trunc('" ~ period ~ "', first_day::timestamp)::date as first_period,"
+    ~ " date_trunc('" ~ period ~ "', last_day::timestamp)::date as last_period from tenant_days)",
 ) }} as r
 inner join tenant_days as d on r.tenant_id = d.tenant_id
-{{ 'union all' if not loop.last }}
+{{ 'union all' if not (loop.last and outer.last) }}
 {% endfor %}
+{%- endfor %}

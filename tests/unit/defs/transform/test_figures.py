@@ -35,7 +35,7 @@ def test_cohorts_are_drawn_with_what_is_not_over_left_white() -> None:
     cells = [
         CohortCell(date(1997, 1, 1), 0, 7846),
         CohortCell(date(1997, 1, 1), 1, 1157),
-        CohortCell(date(1997, 2, 1), 0, 8476),
+        CohortCell(date(1997, 2, 1), 0, 8476, is_complete=False),
     ]
     assert _picture(cohort_picture(cells, "na")).startswith(PNG)
 
