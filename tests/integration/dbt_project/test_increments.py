@@ -243,3 +243,32 @@ def test_any_order_of_loads_and_runs_ends_in_the_full_rebuild(empty: Connection,
     rebuilt = rebuild(empty, programs)
     for model in MODELS:
         assert incremental[model] == rebuilt[model], model
+
+
+@pytest.mark.parametrize("days", [None, (DAYS[2], DAYS[2]), (DAYS[0], DAYS[2])], ids=["all", "first kept", "gone too"])
+def test_what_was_made_of_events_that_retention_dropped_stays(
+    empty: Connection, programs: Programs, days: tuple[date, date] | None
+) -> None:
+    chance = random.Random(1)  # noqa: S311 -- test data
+    store(empty, [_event(chance, day, long_visits=False) for day in DAYS[:5] for _ in range(12)])
+    run(empty, programs, None)
+
+    def rows(model: str, condition: str) -> list[TupleRow]:
+        query = f"select m::text from {model} as m where {condition} order by 1"
+        return empty.execute(query.encode()).fetchall()
+
+    kept_from = DAYS[2]
+    gone = f"day < '{kept_from}'"
+    marts = [model for model in MODELS if model.startswith("marts.fct_")]
+    touches = "intermediate.int_first_touch"
+    before = {model: rows(model, gone) for model in marts}
+    first_touches = rows(touches, f"first_at < '{kept_from}Z'")
+    assert all(before.values())
+    assert first_touches
+    empty.execute("select drop_chunks('analytics.events', older_than => %s::timestamptz)", (f"{kept_from}Z",))
+    run(empty, programs, days)
+    assert {model: rows(model, gone) for model in marts} == before
+    assert rows(touches, f"first_at < '{kept_from}Z'") == first_touches
+    # Of persons nothing is kept for longer than the events that it was made of, but where they first came from.
+    assert not rows("intermediate.int_funnel_paths", gone)
+    assert not rows("intermediate.int_sessions", f"ended_at < '{kept_from}Z'")
