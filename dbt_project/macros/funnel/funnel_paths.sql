@@ -162,7 +162,8 @@
                 case when {{ funnel_in_window(spec, 'step_' ~ k ~ '.at') }} then step_{{ k }}.at end as step_{{ k }}_at
                 {%- endif %}
                 {%- endfor %}
-            from {{ funnel_starts(spec) }} as step_1 (at)
+            {%- set known = funnel_step_2_known(spec) == 'true' %}
+            from {{ funnel_starts(spec, known) }} as step_1 (at{{ ', next_at' if known }})
             {%- if place_of[0] in place_of[1:] %}
             cross join lateral (
                 select width_bucket(step_1.at - interval '1 microsecond', s.times_1) + 1 as i
@@ -170,7 +171,10 @@
             ) as place_1
             {%- endif %}
             {#- OFFSET 0 keeps each lookup from being copied into every expression that uses it. #}
-            {%- for k in range(2, n + 1) %}
+            {%- if known %}
+            cross join lateral (select step_1.next_at as at) as step_2
+            {%- endif %}
+            {%- for k in range(3 if known else 2, n + 1) %}
             {%- set p = place_of[k - 1] %}
             {%- set next = 'width_bucket(step_' ~ (k - 1) ~ ".at - interval '1 microsecond', s.times_" ~ p ~ ') + 1' %}
             {%- set taken = namespace(by=0) -%}
@@ -216,24 +220,36 @@
 
   Of two starts with no step-2 event from the earlier one until the later one, both chains go on with the same event.
   The later start reaches no less, and of paths of two and more steps that end together it is the timing path's. So
-  for each step-2 event only the latest start before it is tried (the first of each run of such events finds it), and
-  the first start of all, which is the timing path where nobody gets further. A later start of another day counts for
-  that day's row, so rows by day try every start, as do two first steps of one type.
+  for each step-2 event only the latest start before it is tried, with the first step-2 event after that start, unless
+  this is beyond the window. Whoever gets no further than step 1 has the first start of all as timing path. Rows by day
+  try every start, because a later start of another day counts for that day's row.
 #}
-{% macro funnel_starts(spec) -%}
-{%- if spec.by_day or (spec.place_of | length > 1 and spec.place_of[1] == 1) -%}
-unnest(s.starts)
-{%- elif spec.place_of | length == 1 -%}
+{% macro funnel_starts(spec, known) -%}
+{%- if known -%}
+(
+                select s.starts[1], null
+                union all
+                select s.starts[width_bucket(u.at, s.starts)], u.at
+                from unnest(s.times_2) with ordinality as u (at, j)
+                where width_bucket(u.at, s.starts) > coalesce(width_bucket(s.times_2[u.j - 1], s.starts), 0)
+                    {%- if spec.window_seconds is not none %}
+                    and u.at <= s.starts[width_bucket(u.at, s.starts)] + interval '{{ spec.window_seconds }} seconds'
+                    {%- endif %}
+            )
+{%- elif spec.place_of | length == 1 and not spec.by_day -%}
 (select s.starts[1])
 {%- else -%}
-(
-                select s.starts[1]
-                union all
-                select s.starts[width_bucket(u.at, s.starts)]
-                from unnest(s.times_2) with ordinality as u (at, j)
-                where width_bucket(u.at, s.starts) > greatest(width_bucket(s.times_2[u.j - 1], s.starts), 1)
-            )
+unnest(s.starts)
 {%- endif %}
+{%- endmacro %}
+
+{#
+  Whether the starts come with their step 2: no later step may need to know which event either of them took. A later
+  step like step 1 may even take the later start's event, where it is at the time of step 2.
+#}
+{% macro funnel_step_2_known(spec) -%}
+{%- set later = spec.place_of[2:] -%}
+{{ 'true' if not spec.by_day and spec.place_of[:2] == [1, 2] and 1 not in later and 2 not in later }}
 {%- endmacro %}
 
 {# tenant_id, user_id, starts (times of step 1 within the days) and times_1 … of the distinct steps, from events. #}

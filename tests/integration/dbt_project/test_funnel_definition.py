@@ -334,6 +334,7 @@ def test_exclusions_are_exact(
     window=st.integers(0, 6),
     funnel=st.sampled_from(
         [
+            Funnel(["A", "B", "C"], None),
             Funnel(["A", "B", "A"], None),
             Funnel(["A", "B", {"type": None}], None),
             Funnel(["A", "B", "A"], None, "strict"),
@@ -356,6 +357,14 @@ def test_a_limit_of_days_gives_the_rows_of_these_days(
             computed(events, _query(render, funnel, by_day=False, sequences=_sequences(render), **limits)),
             {(tenant, None): row for (tenant, _), row in of_day.items()},
         )
+
+
+def test_a_later_start_at_the_moment_of_step_2_leaves_its_event_to_step_3(events: Connection, render: Render) -> None:
+    seconds = [(0, "A"), (10, "A"), (20, "A"), (20, "B")]
+    _store(events, [Event(TENANTS[0], 1, MOMENTS[0] + timedelta(seconds=s), type_) for s, type_ in seconds])
+    funnel = Funnel(["A", "B", "A"], timedelta(seconds=15))
+    found = computed(events, _query(render, funnel, by_day=False))
+    assert found == {(TENANTS[0], None): [(1, None, None), (1, 10, 10), (1, 0, 0)]}
 
 
 def test_a_breakdown_counts_users_by_their_touch(events: Connection, render: Render) -> None:
