@@ -18,7 +18,16 @@ Row = tuple[Any, ...]
 TENANT = UUID("00000000-0000-0000-0000-0000000000d1")
 FIRST_DAY = date(2026, 3, 2)
 MARTS = ("fct_cohort_retention", "fct_revenue_cohorts", "fct_customer_lifetime_value")
-SELECT = ("--select", "staging", "dim_tenants", "int_tenant_activity", "int_user_periods", "int_customer_orders", *MARTS)
+SELECT = (
+    "--select",
+    "staging",
+    "dim_tenants",
+    "int_tenant_days",
+    "int_tenant_activity",
+    "int_user_periods",
+    "int_customer_orders",
+    *MARTS,
+)
 TESTED = (*SELECT, "--indirect-selection", "buildable")
 
 

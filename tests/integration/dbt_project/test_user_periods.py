@@ -29,7 +29,9 @@ def periods_query(render: Render, days: tuple[date, date | None], *, kept: str |
         f"(select t.tenant_id, s.step, date '{first}' as from_day, {end} as to_day"
         " from (select distinct tenant_id from all_tenants) as t cross join (values ('T'), ('R')) as s (step))"
     )
-    events = "(select tenant_id, user_id, event_type as step, (occurred_at at time zone 'UTC')::date as day from stream)"
+    events = (
+        "(select tenant_id, user_id, event_type as step, (occurred_at at time zone 'UTC')::date as day from stream)"
+    )
     return render("cohort/user_periods.sql", "user_periods", events=events, bounds=bounds, kept=kept)
 
 
@@ -206,10 +208,10 @@ def test_a_run_touches_only_users_of_its_days(empty: Connection, render: Render)
     _store(empty, [(TENANTS[0], user, day, "T") for user in (1, 2)] + [(TENANTS[0], 3, later, "T")])
     run(empty, render, day.date(), None)
     query = "select user_id, xmin::text from kept order by 1"
-    before = dict(empty.execute(query).fetchall())
+    before: dict[int, str] = dict(empty.execute(query).fetchall())
     empty.execute("delete from stream where user_id = 2")
     run(empty, render, later.date(), later.date())
-    after = dict(empty.execute(query).fetchall())
+    after: dict[int, str] = dict(empty.execute(query).fetchall())
     # User 2's events of another day are gone; that day's run will see to it.
     assert {user for user in before if before[user] != after[user]} == {3}
     run(empty, render, day.date(), day.date())
@@ -237,7 +239,7 @@ def test_the_difference_is_applied_and_nothing_else_is_written(events: Connectio
     )
     before: dict[tuple[int, str], tuple[Any, Any]] = {}
     for wanted in (new_rows(), new_rows(), new_rows()):
-        written = dict(events.execute("select (a, b)::text, xmin::text from target").fetchall())
+        written: dict[str, str] = dict(events.execute("select (a, b)::text, xmin::text from target").fetchall())
         events.execute("truncate result")
         with events.cursor() as cursor:
             cursor.executemany("insert into result values (%s, %s, %s, %s)", [(*k, *v) for k, v in wanted.items()])

@@ -5,7 +5,6 @@
         incremental_strategy='apply_difference',
         unique_key=['tenant_id', 'cohort_name', 'period', 'cohort', 'period_offset'],
         on_schema_change='fail',
-        tags=['daily'],
         indexes=[
             {'columns': ['tenant_id', 'cohort_name', 'period', 'cohort', 'period_offset'], 'unique': true},
         ],

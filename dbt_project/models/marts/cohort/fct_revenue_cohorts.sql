@@ -5,7 +5,6 @@
         incremental_strategy='apply_difference',
         unique_key=['tenant_id', 'currency', 'cohort_month', 'month_offset'],
         on_schema_change='fail',
-        tags=['daily'],
         indexes=[
             {'columns': ['tenant_id', 'currency', 'cohort_month', 'month_offset'], 'unique': true},
         ],
