@@ -82,18 +82,28 @@ cross join lateral (
         ) as w
 {%- endmacro %}
 
-{# Joins rows that have word and active with the numbers of their periods: one row per bit, as positions.period_number. #}
-{% macro _each_period(words) -%}
-cross join lateral (
-            values
-            {%- for position in range(0, word_bits() | int, 10) %}
-            (
-                (({{ words }}.active >> {{ word_bits() | int - 10 - position }}) & 1023)::int,
-                {{ words }}.word * {{ word_bits() }} + {{ position }}
-            ){{ ',' if not loop.last }}
-            {%- endfor %}
-        ) as tens (pattern, base)
-        inner join patterns on tens.pattern = patterns.pattern
+{#
+  Rows with word and active, once for each ten of their bits: pattern, and base, the number of the first of the ten
+  periods. Joined with patterns by pattern, each bit that is set is a row.
+
+  OFFSET 0 makes that a hash join: without it the two are joined within each row, which reads all patterns every time.
+#}
+{% macro _tens_of(words) -%}
+(
+            select w.*, tens.pattern, tens.base
+            from {{ words }} as w
+            cross join lateral (
+                values
+                {%- for position in range(0, word_bits() | int, 10) %}
+                (
+                    ((w.active >> {{ word_bits() | int - 10 - position }}) & 1023)::int,
+                    w.word * {{ word_bits() }} + {{ position }}
+                ){{ ',' if not loop.last }}
+                {%- endfor %}
+            ) as tens (pattern, base)
+            where tens.pattern <> 0
+            offset 0
+        )
 {%- endmacro %}
 
 {#
@@ -230,11 +240,11 @@ cross join lateral (
         select
             w.tenant_id,
             w.cohort_number,
-            tens.base + patterns.position - w.cohort_number as period_offset,
+            w.base + patterns.position - w.cohort_number as period_offset,
             sum(w.users)::bigint as users
-        from alike as w
-        {{ _each_period('w') }}
-        where tens.base + patterns.position > w.cohort_number
+        from {{ _tens_of('alike') }} as w
+        inner join patterns on w.pattern = patterns.pattern
+        where w.base + patterns.position > w.cohort_number
         group by 1, 2, 3
     ),
     {%- else -%}
@@ -265,24 +275,24 @@ cross join lateral (
             user_number / {{ word_bits() }} as block,
             bit_or(1::bigint << (user_number % {{ word_bits() }})) as users
         from (
-            select c.tenant_id, c.user_number, max(tens.base + patterns.position) as last_return
-            from {{ return_words }} as w
+            select c.tenant_id, c.user_number, max(w.base + patterns.position) as last_return
+            from {{ _tens_of(return_words) }} as w
+            inner join patterns on w.pattern = patterns.pattern
             inner join cohort_users as c on w.tenant_id = c.tenant_id and w.user_id = c.user_id
-            {{ _each_period('w') }}
-            where tens.base + patterns.position <= c.last_number
+            where w.base + patterns.position <= c.last_number
             group by c.tenant_id, c.user_number
         ) as last_returns
         group by 1, 2, 3
         {%- else -%}
         select
             c.tenant_id,
-            tens.base + patterns.position as period_number,
+            w.base + patterns.position as period_number,
             c.user_number / {{ word_bits() }} as block,
             bit_or(1::bigint << (c.user_number % {{ word_bits() }})) as users
-        from {{ return_words if name == 'return' else 'target_words' }} as w
+        from {{ _tens_of(return_words if name == 'return' else 'target_words') }} as w
+        inner join patterns on w.pattern = patterns.pattern
         inner join cohort_users as c on w.tenant_id = c.tenant_id and w.user_id = c.user_id
-        {{ _each_period('w') }}
-        where tens.base + patterns.position between c.first_number and c.last_number
+        where w.base + patterns.position between c.first_number and c.last_number
         group by 1, 2, 3
         {%- endif %}
     ),
