@@ -9,11 +9,12 @@ with live as (
 )
 
 select
-    e.tenant_id,
-    (min(e.occurred_at) at time zone 'UTC')::date as first_day,
-    (max(e.occurred_at) at time zone 'UTC')::date as last_day,
-    least((min(e.occurred_at) at time zone 'UTC')::date, min(l.first_day)) as retained_from,
-    count(*) as events
-from {{ ref('stg_events') }} as e
+    d.tenant_id,
+    min(d.day) as first_day,
+    max(d.day) as last_day,
+    least(min(d.day), min(l.first_day)) as retained_from,
+    sum(d.events)::bigint as events
+from {{ ref('int_tenant_days') }} as d
 cross join live as l
-group by e.tenant_id
+where d.is_history or d.day >= l.first_day
+group by d.tenant_id

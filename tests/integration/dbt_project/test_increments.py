@@ -32,6 +32,7 @@ TENANTS = (UUID("00000000-0000-0000-0000-0000000000d1"), UUID("00000000-0000-000
 # In the order in which dbt builds them.
 ACTIVITY = "intermediate.int_tenant_activity"
 MODELS = (
+    "intermediate.int_tenant_days",
     "intermediate.int_event_sequences",
     "intermediate.int_first_touch",
     "intermediate.int_funnel_paths",
@@ -133,7 +134,6 @@ def _activity(connection: Connection, programs: Programs) -> None:
 
 def run(connection: Connection, programs: Programs, days: tuple[date, date] | None, *, models: int = 99) -> None:
     """Do what a run of dbt does; one that dies has built only the first few models."""
-    _activity(connection, programs)
     for program in (programs.all_days if days is None else programs.some_days)[:models]:
         texts = [program.new_rows, program.statements]
         for stand_in, day in zip(STAND_IN, days or STAND_IN, strict=True):
@@ -144,6 +144,8 @@ def run(connection: Connection, programs: Programs, days: tuple[date, date] | No
             if program.model == "marts.fct_funnel_by_first_touch":
                 # Its post-hook, in the same transaction.
                 connection.execute("update intermediate.int_first_touch set is_moved = false where is_moved")
+        if program.model == MODELS[0]:
+            _activity(connection, programs)
 
 
 def contents(connection: Connection) -> dict[str, list[TupleRow]]:
@@ -156,9 +158,10 @@ def contents(connection: Connection) -> dict[str, list[TupleRow]]:
 
 def rebuild(connection: Connection, programs: Programs) -> dict[str, list[TupleRow]]:
     connection.execute(f"truncate {', '.join(MODELS)}".encode())
-    _activity(connection, programs)
     for model in MODELS:
         connection.execute(f"insert into {model} {programs.rebuild[model]}".encode())
+        if model == MODELS[0]:
+            _activity(connection, programs)
     return contents(connection)
 
 

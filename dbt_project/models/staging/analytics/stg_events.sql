@@ -11,7 +11,8 @@ select
     country,
     referrer,
     {{ referrer_domain('referrer') }} as referrer_domain,
-    origin
+    origin,
+    false as is_history
 from {{ source('analytics', 'events') }}
 
 union all
@@ -28,5 +29,6 @@ select
     country,
     referrer,
     {{ referrer_domain('referrer') }} as referrer_domain,
-    origin
+    origin,
+    true as is_history
 from {{ source('analytics', 'events_history') }}

@@ -1,0 +1,23 @@
+-- One row per tenant, day (UTC) with events, and whether they are history: how many there are.
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_stale',
+        on_schema_change='fail',
+        tags=['daily'],
+        indexes=[
+            {'columns': ['tenant_id', 'day', 'is_history'], 'unique': true},
+            {'columns': ['day']},
+        ],
+    )
+}}
+
+-- Kept, so that a day's run counts the events of that day and not those of a year.
+select
+    tenant_id,
+    (occurred_at at time zone 'UTC')::date as day,
+    is_history,
+    count(*) as events
+from {{ ref('stg_events') }}
+where {{ in_run_moments('occurred_at') }}
+group by tenant_id, (occurred_at at time zone 'UTC')::date, is_history
