@@ -21,7 +21,7 @@ from orchestration.analysis.event_source import (
 from orchestration.analysis.events_file import Rejections
 from orchestration.analysis.funnel import FunnelResult
 from orchestration.analysis.retention import Matrix
-from orchestration.analysis.spec import FunnelSpec, Kind, Period, RetentionSpec
+from orchestration.analysis.spec import FunnelSpec, Period, RetentionSpec
 from orchestration.analysis.spec_file import read_funnel_spec, read_retention_spec
 from orchestration.cells.regions import Cell
 from orchestration.settings import Settings
@@ -169,7 +169,7 @@ def _configured_cohort(name: str | None, period: str | None) -> RetentionSpec:
     chosen = period or cohort.periods[0]
     if chosen not in get_args(Period):
         raise QuestionError(f"unknown period {chosen!r}: one of {', '.join(get_args(Period))} is needed")
-    return RetentionSpec(cast(Period, chosen), cast(Kind, cohort.kind), cohort.target_event, cohort.return_event)
+    return RetentionSpec(cast(Period, chosen), cohort.kind, cohort.target_event, cohort.return_event)
 
 
 def _retention_spec(question: Question, spec: Path | None, name: str | None, period: str | None) -> RetentionSpec:

@@ -15,6 +15,7 @@ import yaml
 from orchestration.analysis.mistakes import Mistake, Place, shown
 from orchestration.analysis.spec import (
     FunnelSpec,
+    Kind,
     Period,
     Step,
     WindowRule,
@@ -31,7 +32,7 @@ CONFIGURATION_FILE = PROJECT_ROOT / "dbt_project" / "dbt_project.yml"
 # A day's run refreshes as many days before it as the longest window has: a month at most.
 CONFIGURED_WINDOW = WindowRule(1, 2_592_000, optional=False, text="whole seconds from 1 to 2592000 (30 days)")
 MIN_CONFIGURED_STEPS = 2
-COHORT_KINDS = ("first_time", "recurring")
+COHORT_KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -55,7 +56,7 @@ class ConfiguredCohort:
 
     name: str
     description: str
-    kind: str
+    kind: Kind
     target_event: Step
     return_event: Step
     periods: tuple[Period, ...]

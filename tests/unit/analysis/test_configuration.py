@@ -85,7 +85,11 @@ def test_all_that_can_be_said_is_read(tmp_path: Path) -> None:
         ("{type: refund, ", "{type: null, ", ":13: funnel 'buy', exclusion 1: type must be a text, not null"),
         ("    - name: buy\n", "    - name: No Spaces\n", ":5: funnel 'No Spaces': name is 'No Spaces'"),
         ("    - name: buyers", "    - nam: buyers", ":15: cohort 1: unknown field 'nam'"),
-        ("kind: recurring", "kind: rolling", ":16: cohort 'buyers': kind is 'rolling': one of first_time, recurring"),
+        (
+            "kind: recurring",
+            "kind: once",
+            ":16: cohort 'buyers': kind is 'once': one of first_time, recurring, rolling",
+        ),
         ("[day, month]", "[day, year]", ":19: cohort 'buyers': period 'year' is none of day, week, month"),
         ("[day, month]", "[day, day]", ":19: cohort 'buyers': period 'day' is listed twice"),
         ("[day, month]", "[]", ":19: cohort 'buyers': periods is []"),
@@ -132,8 +136,8 @@ def test_all_mistakes_are_listed_in_the_order_of_the_file(tmp_path: Path) -> Non
 
 def test_lines_are_found_through_anchors_and_merges(tmp_path: Path) -> None:
     text = GOOD.replace("    - name: buyers\n", "    - &base\n      name: buyers\n")
-    text += "    - <<: *base\n      name: others\n      kind: rolling\n"
-    with pytest.raises(ConfigurationError, match=r":23: cohort 'others': kind is 'rolling'"):
+    text += "    - <<: *base\n      name: others\n      kind: once\n"
+    with pytest.raises(ConfigurationError, match=r":23: cohort 'others': kind is 'once'"):
         read_configuration(_file(tmp_path, text))
 
 
