@@ -422,11 +422,11 @@ unnest(s.starts)
 
     {#- Each supply whole (taken 0), and without an event that step 1 took from it: codes_of_others has one code each. #}
     supplies as (
-        select supply, 0 as taken
+        select supply, events, 0 as taken
         from moments
         where events > 1
         union
-        select m.supply, u.i
+        select m.supply, m.events, u.i
         from moments as m
         cross join lateral unnest(m.supply) with ordinality as u (kind, i)
         where m.events > 1 and u.kind & 16 <> 0
@@ -445,11 +445,13 @@ unnest(s.starts)
                     << {{ 4 * (k - 1) }}){{ ' |' if not loop.last else ' as code' }}
                 {%- endfor %}
             from step_sets as d
-            where d.steps > (
-                select coalesce(sum((u.kind & 15) - (u.i = s.taken)::int), 0)
-                from unnest(s.supply) with ordinality as u (kind, i)
-                where (u.kind >> 4) & d.mask <> 0
-            )
+            {#- A set with a smaller one that finds too few events tells nothing new; without, it has one event less. #}
+            where d.steps <= s.events + 1
+                and d.steps > (
+                    select coalesce(sum((u.kind & 15) - (u.i = s.taken)::int), 0)
+                    from unnest(s.supply) with ordinality as u (kind, i)
+                    where (u.kind >> 4) & d.mask <> 0
+                )
         ) as c
         group by s.supply
     ),
