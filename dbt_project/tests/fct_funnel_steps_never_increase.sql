@@ -12,6 +12,7 @@ from (
         lag(users) over in_order as users_before,
         row_number() over in_order as expected_step
     from {{ ref('fct_funnel') }}
+    where {{ in_run_dates('day', before=longest_funnel_lookback() | int) }}
     window in_order as (partition by tenant_id, funnel, day order by step)
 ) as f
 where users > users_before or step <> expected_step

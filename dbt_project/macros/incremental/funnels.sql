@@ -4,6 +4,13 @@
 and {{ in_run_dates(alias ~ '.day', before=funnel_lookback_days(funnel) | int, after=after) }}
 {%- endmacro %}
 
+{# Days before the run's that some funnel's refresh reaches back. #}
+{% macro longest_funnel_lookback() -%}
+{%- set lookbacks = [] -%}
+{%- for funnel in configured_funnels() -%}{%- do lookbacks.append(funnel_lookback_days(funnel) | int) -%}{%- endfor -%}
+{{ lookbacks | max }}
+{%- endmacro %}
+
 {# Rows of funnels that are not configured any more. #}
 {% macro delete_removed_funnels(relation) %}
     {%- set names = [] -%}
