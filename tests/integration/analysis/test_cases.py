@@ -1,5 +1,6 @@
 """Every case through the command line, on a real database."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,21 @@ def test_a_retention_case_gives_its_expected_object(case: Case, tmp_path: Path, 
         found = capstone("retention", "--events", events, "--spec", _spec(tmp_path, content), "--json")
         assert found == case["expected"]
         assert list(found) == sorted(found)
+
+
+def test_the_cdnow_log_has_its_known_answers(tmp_path: Path, capstone: Capstone) -> None:
+    events = tmp_path / "cdnow.jsonl"
+    with gzip.open(PROJECT_ROOT / "data" / "cdnow_master.txt.gz", "rt") as log, events.open("w") as file:
+        next(log)
+        for line in log:
+            customer, day, _, _ = line.split()
+            at = f"{day[:4]}-{day[4:6]}-{day[6:]}T12:00:00Z"
+            file.write(json.dumps({"t": at, "user": int(customer), "type": "purchase"}) + "\n")
+    spec = {"period": "month", "kind": "first_time", "target_event": "purchase", "return_event": "purchase"}
+    spec_file = _spec(tmp_path, spec | {"range": {"first": "1997-01-01", "last": "1998-06-01"}})
+    found = capstone("retention", "--events", events, "--spec", spec_file, "--json")
+    assert [counts[0] for counts in found.values()] == [7846, 8476, 7248]
+    assert found["1997-01-01"][:4] == [7846, 1157, 964, 810]
 
 
 def test_what_people_read_has_the_same_numbers(
