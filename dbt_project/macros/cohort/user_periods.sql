@@ -99,6 +99,8 @@
             btrim(days, '0') as days
         from rebuilt
         where strpos(days, '1') > 0
+        {#- Made once a row, and not again for every week and month that looks at it. #}
+        offset 0
     )
 
     select
@@ -110,7 +112,7 @@
         t.days::bit varying as day_bits,
         (
             select string_agg((strpos(substr(w.days, n.i * 7 + 1, 7), '1') > 0)::int::text, '' order by n.i)
-            from (select repeat('0', extract(isodow from t.first_day)::int - 1) || t.days as days) as w
+            from (select repeat('0', extract(isodow from t.first_day)::int - 1) || t.days as days offset 0) as w
             cross join lateral generate_series(0, (length(w.days) - 1) / 7) as n (i)
         )::bit varying as week_bits,
         (
