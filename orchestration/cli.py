@@ -368,6 +368,21 @@ def bench_load(as_json: JsonOption = False) -> None:
         _console().print(report.table())
 
 
+@bench_app.command("marts")
+def bench_marts(
+    rows: Annotated[int, typer.Option(help="About how many events funnels and cohorts are computed over.")] = 2_000_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Funnels, cohorts and a day's run against DuckDB and plain joins, in scratch databases of the running cell na."""
+    from orchestration.bench.marts import run
+
+    report = run(_settings(), rows=rows)
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        _console().print(report.table())
+
+
 def _print_error(error: BaseException) -> None:
     typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
     typer.echo(str(error) or type(error).__name__, err=True)

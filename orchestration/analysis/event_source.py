@@ -84,7 +84,8 @@ class EventSource:
             raise EventSourceError(f"the server ended the query: {error.diag.message_primary}") from None
 
 
-def _set_up(connection: Connection) -> None:
+def prepare_session(connection: Connection) -> None:
+    """Set what a session that asks the generators' questions needs, whatever the server's own settings."""
     for name, value in (
         ("client_connection_check_interval", str(CLIENT_CHECK_MILLISECONDS)),
         ("work_mem", WORK_MEMORY),
@@ -142,7 +143,7 @@ def events_of_file(
         CellUnavailableError: the cell's server does not answer.
     """
     with routing.connect(cell, ROLE, autocommit=True, application_name=_APPLICATION, settings=settings) as connection:
-        _set_up(connection)
+        prepare_session(connection)
         connection.execute((_SQL / "events_of_file.sql").read_bytes())
         columns = sql.SQL(", ").join(sql.Identifier(name) for name in COLUMNS)
         command = sql.SQL("copy pg_temp.events_of_file ({}) from stdin").format(columns)
@@ -171,7 +172,7 @@ def events_of_tenant(tenant: str, cell: Cell, *, settings: Settings) -> Iterator
     """
     with routing.connect(cell, ROLE, autocommit=True, application_name=_APPLICATION, settings=settings) as connection:
         connection.read_only = True
-        _set_up(connection)
+        prepare_session(connection)
         found = _tenant_id(connection, tenant)
         if found is None:
             elsewhere = [other for other in CELLS if other != cell and _lives_in(other, tenant, settings)]

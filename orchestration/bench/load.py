@@ -141,7 +141,8 @@ class _Contest:
         return _timed(self.rows, lambda: replace(self.loader, self.load, self.scope, blocks))
 
 
-def _versions(connection: psycopg.Connection[TupleRow]) -> tuple[str, str]:
+def versions(connection: psycopg.Connection[TupleRow]) -> tuple[str, str]:
+    """Return the versions of PostgreSQL and of TimescaleDB with its edition."""
     row = connection.execute(
         "select current_setting('server_version'), "
         "(select extversion from pg_extension where extname = 'timescaledb') || ' ' "
@@ -180,7 +181,7 @@ def run(settings: Settings | None = None, *, rows: int = ROWS, rounds: int = ROU
             for place in range(len(turns)):
                 turn = turns[(place + number) % len(turns)]
                 speeds[turn.__name__].append(turn())
-        machine = this_machine(*_versions(contest.administrator))
+        machine = this_machine(*versions(contest.administrator))
     median = {name: statistics.median(values) for name, values in speeds.items()}
     psql = median["copy_by_psql"]
     return BenchReport(

@@ -17,10 +17,11 @@ class BenchResult:
     Attributes:
         name: what was measured.
         value: the number, in ``unit``.
-        unit: its unit, ``rows/s``.
+        unit: its unit, ``rows/s`` or ``s``.
         baseline: what it is compared with, in the same unit, measured in the same run; None when there is nothing.
         ratio: ``value / baseline``; None without a baseline.
-        goal: what is to be reached: a ratio where there is a baseline, else a value in ``unit``.
+        goal: what is to be reached: a ratio where there is a baseline, else a value in ``unit``; for times the most
+            that is allowed, else the least.
         met: whether it is.
     """
 
@@ -33,10 +34,20 @@ class BenchResult:
     met: bool
 
 
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def compared(name: str, value: float, unit: str, *, baseline: float, goal: float) -> BenchResult:
     """Return a result whose goal is a ratio to a baseline; more is better."""
     ratio = value / baseline
     return BenchResult(name, round(value, 1), unit, round(baseline, 1), round(ratio, 3), goal, ratio >= goal)
+
+
+def compared_seconds(name: str, value: float, *, baseline: float, goal: float) -> BenchResult:
+    """Return a result in seconds whose goal is a ratio to a baseline; less is better."""
+    ratio = value / baseline
+    return BenchResult(name, round(value, 4), "s", round(baseline, 4), round(ratio, 3), goal, ratio <= goal)
 
 
 @dataclass(frozen=True)
@@ -92,9 +103,9 @@ class BenchReport:
         for result in self.results:
             table.add_row(
                 result.name,
-                f"{result.value:,.0f}",
+                _figure(result.value),
                 result.unit,
-                "-" if result.baseline is None else f"{result.baseline:,.0f}",
+                "-" if result.baseline is None else _figure(result.baseline),
                 "-" if result.ratio is None else f"{result.ratio:.2f}",
                 f"{result.goal:g}",
                 "yes" if result.met else "no",

@@ -5,6 +5,7 @@ A scratch table in the cell itself would change the cell's catalog, and with it 
 
 import signal
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,13 +41,15 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _drop(connection: psycopg.Connection[TupleRow]) -> None:
-    connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(SCRATCH_DATABASE)))
+def _drop(connection: psycopg.Connection[TupleRow], name: str) -> None:
+    connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
 
 @contextmanager
-def scratch_database(cell: Cell, settings: Settings) -> Iterator[Settings]:
+def scratch_database(cell: Cell, settings: Settings, name: str = SCRATCH_DATABASE) -> Iterator[Settings]:
     """Yield settings in which ``cell`` is a new, empty, migrated database on the cell's server.
+
+    A benchmark that needs two at once names each.
 
     Raises:
         ScratchDatabaseError: another benchmark runs on this server, or the administrator may not make databases.
@@ -55,15 +58,13 @@ def scratch_database(cell: Cell, settings: Settings) -> Iterator[Settings]:
     with routing.connect(
         cell, "superuser", autocommit=True, application_name="capstone bench", settings=settings
     ) as connection:
-        row = connection.execute("select pg_try_advisory_lock(%s)", [_LOCK_KEY]).fetchone()
+        row = connection.execute("select pg_try_advisory_lock(%s)", [_LOCK_KEY + zlib.crc32(name.encode())]).fetchone()
         if row is None or not row[0]:
             raise ScratchDatabaseError(f"another benchmark runs on cell {cell!r}: wait for it, or end it")
         try:
-            _drop(connection)
-            connection.execute(
-                sql.SQL("create database {} template template0").format(sql.Identifier(SCRATCH_DATABASE))
-            )
-            dsn = endpoints.dsn(cell, "superuser", database=SCRATCH_DATABASE, settings=settings)
+            _drop(connection, name)
+            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+            dsn = endpoints.dsn(cell, "superuser", database=name, settings=settings)
             scratch = settings.model_copy(update={f"dsn_{cell}": SecretStr(dsn)})
             migrations.apply_all(cell, settings=scratch)
             yield scratch
@@ -73,4 +74,4 @@ def scratch_database(cell: Cell, settings: Settings) -> Iterator[Settings]:
             ) from None
         finally:
             with _uninterrupted():
-                _drop(connection)
+                _drop(connection, name)
