@@ -278,7 +278,7 @@ unnest(s.starts)
             where e.user_id is not null
                 and ({{ spec.predicates | join(' or ') }})
                 {{- funnel_event_days(spec) }}
-            {#- The user first: a sort that begins with a number takes a fifth less than one that begins with a uuid. #}
+            {#- The user first: a sort that begins with a number takes a sixth less than one that begins with a uuid. #}
             order by e.user_id, e.tenant_id, e.occurred_at
         ) as matching_events
         group by user_id, tenant_id
