@@ -4,8 +4,9 @@ A scratch database is filled with synthetic events by the project's own loaders,
 contestants take turns in every round, in an order that rotates; what is reported is the median of the rounds. Each
 must give the same numbers, or there is no report. DuckDB has its rows in memory and all cores.
 
-A day's run is dbt's own, for the newest day, in a database with a year of data and in one with a month, in turns; its
-time is what dbt spent in its models, without its start of five seconds, which is the same in both.
+A day's run is dbt's own, for the newest day, in a database with a year of data and in one with the last month of the
+same year, in turns, so that the day itself is the same; its time is what dbt spent in its models, without its start of
+five seconds, which is the same in both.
 """
 
 # ruff: noqa: S608 -- queries are made of generators' text and constants; nothing of it was typed by anybody
@@ -109,19 +110,24 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class _Platform:
-    """A scratch cell that holds so many days of events and orders up to yesterday, with everything dbt builds."""
+    """A scratch cell of a platform that is a year old, with everything dbt builds.
+
+    It holds ``days`` of events and orders up to yesterday. How much happens on a day grows with the platform's age, so
+    platforms that are compared have the same age.
+    """
 
     def __init__(self, scratch: Settings, days: int, directory: Path) -> None:
         self.settings = scratch
         self.directory = directory
+        self.days = days
         self.last_day: date = datetime.now(UTC).date() - timedelta(days=1)
-        self.window = Window("small", self.last_day - timedelta(days=days - 1))
+        self.window = Window("small", self.last_day - timedelta(days=YEAR - 1))
 
     def fill(self, rows: int | None = None) -> None:
-        """Load seeds, and events and orders of all days, or of as many days as make ``rows`` events."""
+        """Load seeds, and events and orders of the last days, or of as many days from the first as make ``rows``."""
         load_seeds(BENCH_CELL, settings=self.settings, window=self.window)
         if rows is None:
-            self.load(self.window.first_day)
+            self.load(self.last_day - timedelta(days=self.days - 1))
             return
         self.last_day, loaded = self.window.first_day, 0
         while loaded < rows:
