@@ -16,7 +16,11 @@ from orchestration.engines.local import LocalEngines
 from orchestration.settings import get_settings
 
 INTERRUPTED = """
+import signal
 from orchestration.bench import load
+
+# Whoever runs the tests in the background of a shell has it ignored, and so would this process.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 prepare = load._Contest.prepare
 
 def told(contest):
