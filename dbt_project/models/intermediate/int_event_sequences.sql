@@ -28,5 +28,5 @@
         ~ ref('int_tenant_activity') ~ ' as a)',
 ) }}
 {%- else -%}
-{{ event_sequences('(select * from ' ~ ref('stg_events') ~ ' where ' ~ in_run_days('occurred_at') ~ ')') }}
+{{ event_sequences(ref('stg_events')) }}
 {%- endif %}

@@ -29,7 +29,7 @@ with run_firsts as (
         country,
         referrer
     from {{ ref('stg_events') }}
-    where user_id is not null and {{ in_run_days('occurred_at') }}
+    where user_id is not null and {{ in_run_days('occurred_at') if partial else 'true' }}
     order by tenant_id, user_id, occurred_at, event_id, event_type
 ),
 
