@@ -87,7 +87,9 @@ class Programs:
 
 def _compiled(kind: str, model: str) -> str:
     target = Path(dbt_environment(CELL)["DBT_TARGET_PATH"])
-    (file,) = (target / kind / "capstone" / "models").rglob(f"{model.partition('.')[2]}.sql")
+    files = (target / kind / "capstone" / "models").rglob(f"{model.partition('.')[2]}.sql")
+    # What is compiled below the name of a YAML file are tests, which an earlier build has left there.
+    (file,) = (file for file in files if not any(part.endswith(".yml") for part in file.parts))
     return file.read_text().strip()
 
 
