@@ -104,6 +104,14 @@ def stores() -> tuple[Store, ...]:
             "Loads and refused lines: number, column and reason, never the line",
         ),
         Store(
+            "operations",
+            "tables",
+            "cell",
+            "names",
+            ("platform.tenant_operations", "platform.former_tenants", "platform.tenant_migrations"),
+            "Journal of operations on whole tenants, and salted digests of those that are gone",
+        ),
+        Store(
             "proofs",
             "tables",
             "cell",
