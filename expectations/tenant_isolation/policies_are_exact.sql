@@ -1,21 +1,33 @@
 -- On a tenant's table exactly one policy, for all commands and all roles, whose two predicates compare the tenant
 -- column with the context. Permissive policies are OR-ed: a second one only ever adds rows.
-with policies as (
+-- The fences are what current_tenant() reads to answer, so theirs alone compares with what the session claims.
+with expected as (
+    select
+        d.name,
+        format(
+            case d.name
+                when 'saas.tenant_fences' then '(%I = ( SELECT platform.claimed_tenant() AS claimed_tenant))'
+                else '(%I = ( SELECT platform.current_tenant() AS current_tenant))'
+            end,
+            d.tenant_column
+        ) as predicate
+    from declared as d
+),
+
+policies as (
     select
         p.polrelid,
         p.polname = 'tenant_isolation'
         and p.polcmd = '*'
         and p.polpermissive
         and p.polroles = '{0}'::oid[]
-        and pg_get_expr(p.polqual, p.polrelid)
-        = format('(%I = ( SELECT platform.current_tenant() AS current_tenant))', d.tenant_column)
-        and pg_get_expr(p.polwithcheck, p.polrelid)
-        = format('(%I = ( SELECT platform.current_tenant() AS current_tenant))', d.tenant_column) as exact,
+        and pg_get_expr(p.polqual, p.polrelid) = e.predicate
+        and pg_get_expr(p.polwithcheck, p.polrelid) = e.predicate as exact,
         -- A restrictive policy can only take rows away.
         p.polpermissive or p.polname = 'tenant_isolation' as counts
     from pg_policy as p
     inner join actual as a on p.polrelid = a.oid
-    inner join declared as d on a.name = d.name
+    inner join expected as e on a.name = e.name
 )
 
 select a.name as object, count(p.polrelid) filter (where not p.exact) + (count(p.polrelid) = 0)::integer as offenders

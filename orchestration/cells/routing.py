@@ -34,9 +34,28 @@ def connect(
         CellUnavailableError: the server does not answer or refuses the login.
     """
     settings = settings or get_settings()
+    dsn = endpoints.dsn(cluster, role, database=database, settings=settings)
+    return connect_as(cluster, role, dsn, autocommit=autocommit, application_name=application_name, settings=settings)
+
+
+def connect_as(
+    cluster: Cluster,
+    login: str,
+    dsn: str,
+    *,
+    autocommit: bool = False,
+    application_name: str = "capstone",
+    settings: Settings | None = None,
+) -> psycopg.Connection[TupleRow]:
+    """Open a connection to ``cluster`` by a URL that is that of ``login``; the URL holds a password and is never told.
+
+    Raises:
+        CellUnavailableError: the server does not answer or refuses the login.
+    """
+    settings = settings or get_settings()
     try:
         return psycopg.connect(
-            endpoints.dsn(cluster, role, database=database, settings=settings),
+            dsn,
             autocommit=autocommit,
             connect_timeout=settings.connect_timeout_seconds,
             application_name=application_name,
@@ -46,5 +65,5 @@ def connect(
         way_out = f"check CAPSTONE_DSN_{cluster.upper()}" if where.external else "start it with `capstone up`"
         reason = _reason(error)
         raise CellUnavailableError(
-            f"{cluster!r} at {where.host}:{where.port} cannot be used as {role}: {reason}; {way_out}"
+            f"{cluster!r} at {where.host}:{where.port} cannot be used as {login}: {reason}; {way_out}"
         ) from None

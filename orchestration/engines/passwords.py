@@ -38,7 +38,7 @@ def ensure(settings: Settings, *, servers_exist: bool) -> None:
     missing = [name for name in NAMES if name not in known]
     if missing:
         known.update({name: secrets.token_urlsafe(PASSWORD_BYTES) for name in missing})
-        write_atomically(path, json.dumps(known, indent=2) + "\n", mode=0o600, owner=_owner(settings.home))
+        write_atomically(path, json.dumps(known, indent=2) + "\n", mode=0o600, owner=owner_of_home(settings.home))
     elif stat.S_IMODE(path.stat().st_mode) != 0o600:
         path.chmod(0o600)
 
@@ -57,7 +57,7 @@ def _read(path: Path) -> dict[str, str]:
     return content
 
 
-def _owner(home: Path) -> tuple[int, int] | None:
+def owner_of_home(home: Path) -> tuple[int, int] | None:
     """Return the home's owner, so that a file that root adds stays readable to the one whose platform it is."""
     if os.geteuid() != 0:
         return None

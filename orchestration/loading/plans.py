@@ -6,18 +6,18 @@ import pyarrow as pa
 from orchestration.loading.arrow_columns import money_column
 from orchestration.loading.copy_loader import Connection, Upserted, UpsertRule, upsert
 
-# plan, name, cents a month, most staff, most projects, most events a month, features
-_PLANS: tuple[tuple[str, str, int, int | None, int | None, int | None, str], ...] = (
-    ("free", "Free", 0, 2, 1, 100_000, '{"api": false, "exports": false, "sso": false}'),
-    ("starter", "Starter", 2_900, 5, 5, 1_000_000, '{"api": true, "exports": false, "sso": false}'),
-    ("pro", "Pro", 9_900, 25, 50, 20_000_000, '{"api": true, "exports": true, "sso": false}'),
-    ("enterprise", "Enterprise", 99_900, None, None, None, '{"api": true, "exports": true, "sso": true}'),
+# plan, name, cents a month, most staff, most projects, most events a month, features, model of new tenants
+_PLANS: tuple[tuple[str, str, int, int | None, int | None, int | None, str, str], ...] = (
+    ("free", "Free", 0, 2, 1, 100_000, '{"api": false, "exports": false, "sso": false}', "shared"),
+    ("starter", "Starter", 2_900, 5, 5, 1_000_000, '{"api": true, "exports": false, "sso": false}', "shared"),
+    ("pro", "Pro", 9_900, 25, 50, 20_000_000, '{"api": true, "exports": true, "sso": false}', "schema"),
+    ("enterprise", "Enterprise", 99_900, None, None, None, '{"api": true, "exports": true, "sso": true}', "database"),
 )
 
 
 def load_plans(connection: Connection) -> Upserted:
     """Upsert the plans within the caller's transaction."""
-    plan, name, cents, users, projects, events, features = zip(*_PLANS, strict=True)
+    plan, name, cents, users, projects, events, features, model = zip(*_PLANS, strict=True)
     rows = pa.table(
         {
             "plan": pa.array(plan, pa.string()),
@@ -27,6 +27,7 @@ def load_plans(connection: Connection) -> Upserted:
             "max_projects": pa.array(projects, pa.int64()),
             "max_events_per_month": pa.array(events, pa.int64()),
             "features": pa.array(features, pa.string()),
+            "default_model": pa.array(model, pa.string()),
         }
     )
     return upsert(connection, UpsertRule("saas.plans", ("plan",)), [rows])

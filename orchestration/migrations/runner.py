@@ -42,6 +42,9 @@ LOCK_TIMEOUT = "30s"
 # The same for every runner, whatever its role or server has as default; extensions live in public.
 SEARCH_PATH = "public"
 
+# Domains of tables that tenants write: a new one gets its write fence in the transaction that makes it.
+_TENANTS_DOMAINS: frozenset[Domain] = frozenset({"saas", "ecommerce"})
+
 Report = Callable[[str], None]
 Connection = psycopg.Connection[TupleRow]
 
@@ -140,6 +143,12 @@ def _run_statements(connection: Connection, migration: Migration, statements: Se
             raise _failure(migration, statement, number, error) from None
 
 
+def _install_write_fences(connection: Connection) -> None:
+    row = connection.execute("select to_regproc('platform.install_write_fences') is not null").fetchone()
+    if row is not None and row[0]:
+        connection.execute("call platform.install_write_fences()")
+
+
 def _apply_file(connection: Connection, migration: Migration, *, as_owner: bool) -> None:
     statements = _statements(migration)
     started = time.monotonic()
@@ -151,6 +160,8 @@ def _apply_file(connection: Connection, migration: Migration, *, as_owner: bool)
             connection.execute("set local row_security = off")
             connection.execute("select set_config('role', %s, true)", (role,))
             _run_statements(connection, migration, statements)
+            if migration.domain in _TENANTS_DOMAINS:
+                _install_write_fences(connection)
             connection.execute("reset role")
             ledger.write(connection, migration, int((time.monotonic() - started) * 1000))
         # What a file set for the session is not the next file's business.

@@ -10,8 +10,8 @@ Evidence is names and counts: no tenant's id, no row, no text of an error.
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 from uuid import UUID, uuid5
@@ -50,6 +50,9 @@ UNWRITABLE = ("428C9", "55000", "0A000")  # a generated column, a view that cann
 # Out of resources, cancelled, system error, to be retried, connection, internal error; and a lock not to be had.
 UNPROVEN_CLASSES = ("53", "57", "58", "40", "08", "XX")
 LOCKED = "55P03"
+
+# A tenant that is closed is told so.
+FENCES = "saas.tenant_fences"
 
 NO_CONTEXT: dict[str, str | None] = {
     "read without context": None,
@@ -111,6 +114,10 @@ class _Owned:
     counts: Mapping[str, int]
     most: int | None
 
+    def without(self, tenants: Set[str]) -> dict[str, int]:
+        """Return the counts of all but these tenants."""
+        return {tenant: rows for tenant, rows in self.counts.items() if tenant not in tenants}
+
 
 @dataclass(frozen=True)
 class _Attempt:
@@ -138,9 +145,15 @@ def attack(cell: Cell, relations: Sequence[Relation], settings: Settings) -> lis
         auditor.execute(_setting("statement_timeout", STATEMENT_TIMEOUT))
         targets = _targets(auditor, relations)
         tenants = _all_tenants(auditor)
-        owned, attacks = _count_owned(auditor, targets, relations, tenants)
+        # A closed tenant sees none of its rows, as it should.
+        tenants_rows, attacks = _count_owned(auditor, targets, relations, tenants)
+        owned = _shown(tenants_rows, _closed(auditor, "reads"))
         targets = [target for target in targets if target.relation.name in owned]
-        chosen = choose_tenants(tenants, [each.counts for each in owned.values()])
+        # Whoever is closed to writes is refused before row security is asked.
+        fenced = _closed(auditor, "reads or writes")
+        chosen = choose_tenants(
+            [t for t in tenants if t not in fenced], [each.without(fenced) for each in owned.values()]
+        )
         attacks += _reads(auditor, app, targets, owned, chosen)
         attempts = [*_writes(targets, chosen), *_refusals(auditor, relations)]
         auditor.rollback()
@@ -174,6 +187,19 @@ def _targets(auditor: psycopg.Connection[TupleRow], relations: Sequence[Relation
 
 def _all_tenants(auditor: psycopg.Connection[TupleRow]) -> list[str]:
     return [str(row[0]) for row in auditor.execute("select id from saas.tenants order by id")]
+
+
+def _closed(auditor: psycopg.Connection[TupleRow], how: Literal["reads", "reads or writes"]) -> frozenset[str]:
+    statement = sql.SQL("select tenant_id from saas.tenant_fences where {}").format(sql.SQL(how))
+    return frozenset(str(row[0]) for row in auditor.execute(statement))
+
+
+def _shown(owned: Mapping[str, _Owned], closed: Set[str]) -> dict[str, _Owned]:
+    """Return what tenants have to see of what they own: the closed ones nothing but that they are closed."""
+    return {
+        name: each if name == FENCES else replace(each, counts=each.without(closed) | dict.fromkeys(closed, 0))
+        for name, each in owned.items()
+    }
 
 
 def _count_owned(
