@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, LiteralString, cast, get_args
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from orchestration.cells import routing
@@ -24,7 +25,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-_TENANTS = (Path(__file__).parent / "sql" / "tenants.sql").read_text() + " limit %(most)s"
+_TENANTS = cast(LiteralString, (Path(__file__).parent / "sql" / "tenants.sql").read_text())
 
 
 class TenantError(RuntimeError):
@@ -81,10 +82,25 @@ def _parse(which: str) -> UUID | str:
     )
 
 
-def _selected(connection: psycopg.Connection[TupleRow], cell: Cell, given: Mapping[str, object]) -> Iterator[Tenant]:
-    names = ("id", "subdomain", "status", "model", "plan", "after", "most")
-    parameters = {name: given.get(name) for name in names}
-    for row in connection.execute(_TENANTS, parameters):
+def _selected(
+    connection: psycopg.Connection[TupleRow],
+    cell: Cell,
+    given: Mapping[str, object],
+    *,
+    after: str | None = None,
+    most: int | None = None,
+) -> Iterator[Tenant]:
+    # What is not asked for is no condition, so that an index serves those that are.
+    conditions = [
+        sql.SQL("t.{} = {}").format(sql.Identifier(column), value)
+        for column, value in given.items()
+        if value is not None
+    ]
+    if after is not None:
+        conditions.append(sql.SQL("t.subdomain > {}").format(after))
+    where = sql.SQL(" where {}").format(sql.SQL(" and ").join(conditions)) if conditions else sql.SQL("")
+    query = sql.SQL("{}{} order by t.subdomain limit {}").format(sql.SQL(_TENANTS), where, most)
+    for row in connection.execute(query):
         yield Tenant(row[0], cell, *row[1:])
 
 
@@ -159,8 +175,8 @@ def tenants(
     Raises:
         CellUnavailableError: the cell does not answer.
     """
-    given = {"status": status, "model": model, "plan": plan, "after": after, "most": most}
+    given = {"status": status, "model": model, "plan": plan}
     with routing.connect(
         cell, "auditor", autocommit=True, application_name="capstone tenant", settings=settings or get_settings()
     ) as connection:
-        return list(_selected(connection, cell, given))
+        return list(_selected(connection, cell, given, after=after, most=most))
