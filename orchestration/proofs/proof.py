@@ -4,7 +4,6 @@ A verdict speaks of one state of the catalog: its digest is taken before the fir
 Whatever goes wrong is a verdict too, ``error``; nothing here can turn "could not be asked" into "holds".
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,13 +17,14 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from orchestration.cells import endpoints, routing
-from orchestration.cells.regions import REGIONS, Cell
-from orchestration.cells.relations import Edition, Relation, load_relations
+from orchestration.cells.regions import Cell
+from orchestration.cells.relations import Edition, load_relations
 from orchestration.lifecycle.docs_site import DATA_DOCS
 from orchestration.proofs.attacks import Attack, attack
+from orchestration.proofs.session import rule_session
 from orchestration.quality.data_docs import DataDocs
 from orchestration.quality.suite import load_suite
-from orchestration.quality.validation import Offender, Session, SuiteResult, Verdict, validate
+from orchestration.quality.validation import Offender, SuiteResult, Verdict, validate
 from orchestration.settings import PROJECT_ROOT, Settings, get_settings
 
 SUITES = ("tenant_isolation", "geo_residency")
@@ -45,8 +45,6 @@ ATTEMPTS = 2
 # What a month of hourly proofs, or a day of proofs every three minutes, leaves behind.
 KEPT_PROOFS = 500
 KEPT_DAYS = 30
-
-RULE_TIMEOUT = "60s"
 
 # In the place of a digest, where a proof failed before or because it could be taken: equal to no catalog's.
 UNKNOWN_DIGEST = "unknown"
@@ -182,13 +180,14 @@ def _run(connection: psycopg.Connection[TupleRow], cell: Cell, suites: Sequence[
     for _ in range(ATTEMPTS):
         _wait_for_transient_relations(connection)
         digest, started_at = _row(connection, "select platform.catalog_digest(), clock_timestamp()")
-        relations = load_relations(_edition(connection))
+        edition = _edition(connection)
+        relations = load_relations(edition)
         attacks = attack(cell, relations, settings) if "tenant_isolation" in suites else []
         results = validate(
             [load_suite(SUITES_DIRECTORY / suite) for suite in suites],
             endpoints.dsn(cell, "auditor", settings=settings),
             source=f"cell {cell}",
-            session=_session(cell, relations, attacks),
+            session=rule_session(cell, relations, attacks, edition=edition),
             docs=data_docs(cell, settings),
         )
         if _one(connection, "select platform.catalog_digest()") == digest:
@@ -209,37 +208,6 @@ def _wait_for_transient_relations(connection: psycopg.Connection[TupleRow]) -> N
 
 def _edition(connection: psycopg.Connection[TupleRow]) -> Edition:
     return "community" if _one(connection, "select current_setting('timescaledb.license')") == "timescale" else "apache"
-
-
-def _session(cell: Cell, relations: Sequence[Relation], attacks: Sequence[Attack]) -> Session:
-    """Hand the declarations and the attacks' outcomes to the rules, as settings of their session."""
-    declared = [
-        {
-            "name": relation.name,
-            "kind": relation.kind,
-            "relkind": relation.relkind,
-            "tenant_column": relation.tenant_column,
-            "personal": relation.personal,
-            "app": relation.app,
-            "optional": relation.built_by_dbt,
-        }
-        for relation in relations
-    ]
-    regions = [
-        {"region": region.cell, "name": region.name, "residency": region.residency} for region in REGIONS.values()
-    ]
-    return Session(
-        settings={
-            # Nobody's function or operator comes before the server's own.
-            "search_path": "pg_catalog",
-            "statement_timeout": RULE_TIMEOUT,
-            "application_name": "capstone proof",
-            "proof.cell": cell,
-            "proof.relations": json.dumps(declared),
-            "proof.regions": json.dumps(regions),
-            "proof.attacks": json.dumps([asdict(each) for each in attacks]),
-        }
-    )
 
 
 def _proof(cell: Cell, result: SuiteResult, seconds: float) -> Proof:
