@@ -21,14 +21,14 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_a_password_with_every_kind_of_quote_survives(settings: Settings) -> None:
     written = yaml.safe_load(dagster_home.dagster_yaml(settings))
-    assert written["storage"]["postgres"]["postgres_db"]["password"] == HARD_PASSWORD
+    assert written["storage"]["custom"]["config"]["postgres_db"]["password"] == HARD_PASSWORD
 
 
 def test_dagster_accepts_the_configuration(settings: Settings) -> None:
     dagster_home.write(settings)
     config, _ = dagster_instance_config(str(settings.dagster_home))
     assert config["telemetry"]["enabled"] is False
-    assert config["storage"]["postgres"]["postgres_db"]["port"] == 28000
+    assert config["storage"]["custom"]["config"]["postgres_db"]["port"] == 28000
     assert config["run_monitoring"]["free_slots_after_run_end_seconds"] == 300
     assert config["concurrency"]["pools"]["default_limit"] == 1
 
