@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 from orchestration.cells.regions import Cell, Cluster
 from orchestration.settings import Settings, get_settings
 
-Role = Literal["superuser", "migrator", "loader", "transformer", "app", "auditor", "replicator", "dagster"]
+Role = Literal["superuser", "migrator", "loader", "transformer", "app", "auditor", "replicator", "gateway", "dagster"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 LOCAL_SUPERUSER = "postgres"

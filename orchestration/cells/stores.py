@@ -96,6 +96,19 @@ def stores() -> tuple[Store, ...]:
         Store("chunks", "database", "cell", "rows", ("analytics_chunks",), "Where hypertables keep their rows"),
         Store("models", "tables", "cell", "derived", DBT_SCHEMAS, "What dbt builds", "rebuilt from the rows"),
         Store(
+            "usage",
+            "tables",
+            "cell",
+            "rows",
+            (
+                "metering.accounts",
+                "metering.event_months",
+                "metering.request_hours",
+                "platform.tenant_places",
+            ),
+            "Tenants' limits, counters and usage; they go with the tenant's row in saas.tenants",
+        ),
+        Store(
             "rejects",
             "tables",
             "cell",

@@ -14,7 +14,10 @@ from orchestration.cells.tenant_context import tenant_context
 TENANT_TABLES = [
     relation
     for relation in load_relations()
-    if relation.kind == "tenant" and relation.relkind == "table" and relation.app and not relation.built_by_dbt
+    if relation.kind == "tenant"
+    and relation.relkind == "table"
+    and "select" in relation.app
+    and not relation.built_by_dbt
 ]
 NAMES = [relation.name for relation in TENANT_TABLES]
 # An open tenant has no fence.
