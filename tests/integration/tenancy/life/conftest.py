@@ -27,8 +27,8 @@ class LifeCells:
 
     settings: Settings
 
-    def connect(self, cell: Cell, role: Role = "superuser") -> psycopg.Connection[Any]:
-        return routing.connect(cell, role, autocommit=True, settings=self.settings)
+    def connect(self, cell: Cell, role: Role = "superuser", database: str | None = None) -> psycopg.Connection[Any]:
+        return routing.connect(cell, role, database=database, autocommit=True, settings=self.settings)
 
     def rows(self, cell: Cell, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self.connect(cell) as connection:
