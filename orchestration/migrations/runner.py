@@ -149,18 +149,28 @@ def _install_write_fences(connection: Connection) -> None:
         connection.execute("call platform.install_write_fences()")
 
 
+def apply_statements(connection: Connection, migration: Migration, statements: Sequence[Statement], role: str) -> None:
+    """Run ``statements``, which come of ``migration``, within the caller's transaction, acting for ``role``.
+
+    Raises:
+        MigrationError: one failed; names file, line and what PostgreSQL said.
+    """
+    connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
+    connection.execute("select set_config('search_path', %s, true)", (SEARCH_PATH,))
+    connection.execute("set local row_security = off")
+    connection.execute("select set_config('role', %s, true)", (role,))
+    _run_statements(connection, migration, statements)
+
+
 def _apply_file(connection: Connection, migration: Migration, *, as_owner: bool) -> None:
     statements = _statements(migration)
     started = time.monotonic()
     role = "owner" if as_owner else "none"
     if migration.transactional:
         with connection.transaction():
-            connection.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
-            connection.execute("select set_config('search_path', %s, true)", (SEARCH_PATH,))
-            connection.execute("set local row_security = off")
-            connection.execute("select set_config('role', %s, true)", (role,))
-            _run_statements(connection, migration, statements)
+            apply_statements(connection, migration, statements, role)
             if migration.domain in _TENANTS_DOMAINS:
+                connection.execute("select set_config('role', %s, true)", (role,))
                 _install_write_fences(connection)
             connection.execute("reset role")
             ledger.write(connection, migration, int((time.monotonic() - started) * 1000))

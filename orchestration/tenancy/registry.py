@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, LiteralString, cast, get_args
+from typing import Literal, get_args
 from uuid import UUID
 
 import psycopg
@@ -25,7 +25,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-_TENANTS = cast(LiteralString, (Path(__file__).parent / "sql" / "tenants.sql").read_text())
+_TENANTS = (Path(__file__).parent / "sql" / "tenants.sql").read_text()
 
 
 class TenantError(RuntimeError):
