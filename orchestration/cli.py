@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from orchestration.tenant_cli import tenant_app
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -31,6 +33,7 @@ app = typer.Typer(
 )
 bench_app = typer.Typer(help="Benchmarks: each against a baseline measured in the same run.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
+app.add_typer(tenant_app, name="tenant")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 CellOption = Annotated[str | None, typer.Option("--cell", help="Only this cell: na, eu or apac.")]
