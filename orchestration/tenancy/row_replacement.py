@@ -113,7 +113,8 @@ def write_persons(connection: Connection, relation: str, given: Sequence[str], b
     return count
 
 
-def _person_places(held: Iterable[Holding], *sorts: Sort) -> dict[str, sql.Identifier]:
+def person_places(held: Iterable[Holding], *sorts: Sort) -> dict[str, sql.Identifier]:
+    """Return where the relations that lead to persons are, by their declared names."""
     return {each.name: each.identifier for each in held if each.sort in sorts and each.name in PERSONS_OF}
 
 
@@ -128,7 +129,7 @@ def note_persons(connection: Connection, held: Sequence[Holding], tenant_id: UUI
     """
     connection.execute("create temporary table if not exists noted (id uuid primary key) on commit drop")
     for sort in ("operational", "landed"):
-        place = _person_places([each for each in held if exists(connection, each)], sort)
+        place = person_places([each for each in held if exists(connection, each)], sort)
         if len(place) == len(PERSONS_OF):
             query = sql.SQL("insert into pg_temp.noted select id from geo.users where {} on conflict do nothing")
             connection.execute(query.format(persons_condition(place, tenant_id)))
@@ -153,14 +154,14 @@ def delete_unreferenced_persons(connection: Connection) -> int:
 
 def persons_of(connection: Connection, held: Sequence[Holding], tenant_id: UUID) -> list[UUID]:
     """Return the persons whom the tenant's own rows refer to; in the database that those rows are in."""
-    place = _person_places(held, "operational")
+    place = person_places(held, "operational")
     query = sql.SQL("select id from geo.users where {}").format(persons_condition(place, tenant_id))
     return [person for (person,) in connection.execute(query)]
 
 
 def copy_persons(source: Connection, target: Connection, held: Sequence[Holding], tenant_id: UUID) -> int:
     """Copy the persons whom the tenant's rows refer to from database to database; return how many were new there."""
-    place = _person_places(held, "operational")
+    place = person_places(held, "operational")
     count = 0
     for name, column in _PERSON_COLUMN.items():
         table = sql.Identifier(*name.split("."))
