@@ -8,6 +8,7 @@ token by token, wherever it qualifies something that belongs to the tenant. What
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from orchestration.migrations.files import Migration
 from orchestration.migrations.statements import Statement, split
@@ -24,8 +25,13 @@ _QUALIFIED = re.compile(
 _SCHEMAS = frozenset(OPERATIONAL_DOMAINS)
 
 
+# Not a relation, so not among the declared ones: names the newest fence of the whole cell.
+_OPERATORS_SEQUENCES = frozenset({"saas.newest_fence"})
+
+
+@lru_cache(maxsize=1)
 def _operators() -> frozenset[str]:
-    return frozenset(relation.name for relation in operators_relations())
+    return _OPERATORS_SEQUENCES | {relation.name for relation in operators_relations()}
 
 
 def _names(text: str) -> Iterator[re.Match[str]]:
