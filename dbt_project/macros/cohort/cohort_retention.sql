@@ -47,51 +47,70 @@ make_date({{ number }} / 12, {{ number }} % 12 + 1, 1)
 {%- endif -%}
 {%- endmacro %}
 
-{# Per user the periods with an event as bits, the first of them the highest: period number = word * 60 + position. #}
+{#
+  Per user the periods with an event as bits, the first of them the highest: period number = word * 60 + position. For
+  days and weeks.
+
+  A matrix from events spends its time here, so a row pays for no more than it must: UTC as an interval is a
+  subtraction, and as a name it is looked up each time; and words are cut off by date_bin, not by a second division.
+#}
 {% macro _words_of_events(period, events) -%}
+{%- set days = (word_bits() | int) * (7 if period == 'week' else 1) -%}
+{%- set word = "date_bin('" ~ days ~ " days', occurred_at, timestamptz '0001-01-01 00:00:00+00')" -%}
 select
             tenant_id,
             user_id,
-            period_number / {{ word_bits() }} as word,
-            bit_or(1::bigint << ({{ word_bits() | int - 1 }} - period_number % {{ word_bits() }})) as active
+            {{ period_number(period, "(starts at time zone interval '0')::date") }} / {{ word_bits() }} as word,
+            active
         from (
             select
                 tenant_id,
                 user_id,
-                {{ period_number(period, "(occurred_at at time zone 'UTC')::date") }} as period_number
+                {{ word }} as starts,
+                bit_or(
+                    1::bigint << (
+                        {{ word_bits() | int - 1 }}
+                        - {{ period_number(period, "(occurred_at at time zone interval '0')::date") }} % {{ word_bits() }}
+                    )
+                ) as active
             from {{ events }} as e
             where user_id is not null
-            {#- Adds no row. Without it the planner takes the words for as many as there are times, and sorts on disk. #}
-            union all
-            select tenant_id, user_id, 0
-            from {{ events }} as e
-            where false
-        ) as numbered
-        group by tenant_id, user_id, period_number / {{ word_bits() }}
+            group by tenant_id, user_id, {{ word }}
+        ) as binned
 {%- endmacro %}
 
-{# The same words of a string of bits whose first one is the period first_number, as lateral rows (word, active). #}
-{% macro _words_of_bits(bits, first_number) -%}
-cross join lateral (
-            select
-                n.word,
-                substring(
-                    repeat('0', {{ first_number }} % {{ word_bits() }})::bit varying || {{ bits }} || 0::bit({{ word_bits() }})
-                    from (n.word - {{ first_number }} / {{ word_bits() }}) * {{ word_bits() }} + 1 for {{ word_bits() }}
-                )::bit({{ word_bits() }})::bigint as active
-            from generate_series(
-                {{ first_number }} / {{ word_bits() }}, ({{ first_number }} + length({{ bits }}) - 1) / {{ word_bits() }}
-            ) as n (word)
-        ) as w
+{# The words of months from a relation with the words of days: a word of days has two or three months. #}
+{% macro _months_of_days(day_words) -%}
+select
+            d.tenant_id,
+            d.user_id,
+            m.month_number / {{ word_bits() }} as word,
+            bit_or(1::bigint << ({{ word_bits() | int - 1 }} - m.month_number % {{ word_bits() }})) as active
+        from {{ day_words }} as d
+        inner join (
+            select word, month_number, bit_or(1::bigint << ({{ word_bits() | int - 1 }} - position)) as days
+            from (
+                select
+                    w.word,
+                    p.position,
+                    {{ period_number('month', numbered_period('day', '(w.word * ' ~ word_bits() ~ ' + p.position)')) }}
+                        as month_number
+                from (select distinct word from {{ day_words }}) as w
+                cross join generate_series(0, {{ word_bits() | int - 1 }}) as p (position)
+            ) as n
+            group by word, month_number
+        ) as m on d.word = m.word
+        where d.active & m.days <> 0
+        group by d.tenant_id, d.user_id, m.month_number / {{ word_bits() }}
 {%- endmacro %}
 
 {#
-  Rows with word and active, once for each ten of their bits: pattern, and base, the number of the first of the ten
-  periods. Joined with patterns by pattern, each bit that is set is a row.
+  Rows with word and active, once for each ten of their bits that is not empty: pattern, and base, the number of the
+  first of the ten periods. Joined with patterns by pattern, each bit that is set is a row.
 
   OFFSET 0 makes that a hash join: without it the two are joined within each row, which reads all patterns every time.
 #}
-{% macro _tens_of(words) -%}
+{% macro _tens_of_words(words) -%}
 (
             select w.*, tens.pattern, tens.base
             from {{ words }} as w
@@ -106,6 +125,20 @@ cross join lateral (
             ) as tens (pattern, base)
             where tens.pattern <> 0
             offset 0
+        )
+{%- endmacro %}
+
+{# The same of rows with a string of bits, whose first one is the period first_number. #}
+{% macro _tens_of_bits(relation) -%}
+(
+            select
+                k.*,
+                k.first_number + k.position as base,
+                substring(k.bits from k.position + 1 for 10)::bit(10)::int as pattern
+            from (
+                select b.*, generate_series(0, length(b.bits) - 1, 10) as position
+                from {{ relation }} as b
+            ) as k
         )
 {%- endmacro %}
 
@@ -132,6 +165,8 @@ cross join lateral (
 {%- endmacro %}
 
 {% macro _cohort_matrix(kind, period, targets, returns, ranges, kept) -%}
+{%- set names = ['target'] if targets == returns else ['target', 'return'] -%}
+{%- set return_name = names[-1] -%}
 (
     with periods_of_ranges as (
         select
@@ -152,39 +187,34 @@ cross join lateral (
     ),
 
     {% if kept -%}
-    {% for name, relation in [('target', targets), ('return', returns)] if name == 'target' or targets != returns -%}
+    {% for name in names -%}
     {{ name }}_bits as (
         select tenant_id, user_id, {{ period_number(period, 'first_day') }} as first_number, {{ period }}_bits as bits
-        from {{ relation }} as k
+        from {{ targets if name == 'target' else returns }} as k
     ),
 
     {% endfor -%}
-    {% if kind != 'first_time' -%}
-    {% for name in ['target', 'return'] if name == 'target' or targets != returns -%}
-    {{ name }}_words as (
-        select k.tenant_id, k.user_id, w.word, w.active
-        from {{ name }}_bits as k
-        {{ _words_of_bits('k.bits', 'k.first_number') }}
-    ),
-
-    {% endfor -%}
-    {%- endif %}
     {%- else -%}
-    {% if kind != 'first_time' or targets == returns -%}
-    target_words as (
-        {{ _words_of_events(period, targets) }}
+    {#- The first target of all needs no words, unless the same events are the returns. -#}
+    {% for name in (names if kind != 'first_time' else [return_name]) -%}
+    {% set events = targets if name == 'target' else returns -%}
+    {% if period == 'month' -%}
+    {{ name }}_day_words as (
+        {{ _words_of_events('day', events) }}
+    ),
+
+    {{ name }}_words as (
+        {{ _months_of_days(name ~ '_day_words') }}
+    ),
+
+    {% else -%}
+    {{ name }}_words as (
+        {{ _words_of_events(period, events) }}
     ),
 
     {% endif -%}
-    {% if targets != returns -%}
-    return_words as (
-        {{ _words_of_events(period, returns) }}
-    ),
-
+    {% endfor -%}
     {% endif -%}
-    {% endif -%}
-    {% set return_words = 'target_words' if targets == returns else 'return_words' -%}
-
     {% if kind == 'first_time' -%}
     {% if not kept -%}
     first_targets as (
@@ -207,11 +237,14 @@ cross join lateral (
 
     {% endif -%}
     cohorts as (
-        select c.tenant_id, c.first_number as cohort_number, r.last_number, count(*) as cohort_size
-        from {{ 'target_bits' if kept else 'first_targets' }} as c
+        select c.tenant_id, c.cohort_number, r.last_number, c.cohort_size
+        from (
+            select tenant_id, first_number as cohort_number, count(*) as cohort_size
+            from {{ 'target_bits' if kept else 'first_targets' }}
+            group by tenant_id, first_number
+        ) as c
         inner join periods_of_ranges as r on c.tenant_id = r.tenant_id
-        where c.first_number between r.first_number and r.last_number
-        group by c.tenant_id, c.first_number, r.last_number
+        where c.cohort_number between r.first_number and r.last_number
     ),
 
     {#- Users of a cohort with the same periods are one row from here on. -#}
@@ -219,23 +252,17 @@ cross join lateral (
         {% if not kept -%}
         select c.tenant_id, c.first_number as cohort_number, w.word, w.active, count(*) as users
         from first_targets as c
-        inner join {{ return_words }} as w on c.tenant_id = w.tenant_id and c.user_id = w.user_id
+        inner join {{ return_name }}_words as w on c.tenant_id = w.tenant_id and c.user_id = w.user_id
         group by c.tenant_id, c.first_number, w.word, w.active
+        {%- elif targets == returns -%}
+        select tenant_id, first_number as cohort_number, base, pattern, count(*) as users
+        from {{ _tens_of_bits('target_bits') }} as w
+        group by tenant_id, first_number, base, pattern
         {%- else -%}
-        select k.tenant_id, k.cohort_number, w.word, w.active, k.users
-        from (
-            {% if targets == returns -%}
-            select tenant_id, first_number as cohort_number, first_number, bits, count(*) as users
-            from target_bits
-            group by tenant_id, first_number, bits
-            {%- else -%}
-            select c.tenant_id, c.first_number as cohort_number, a.first_number, a.bits, count(*) as users
-            from target_bits as c
-            inner join return_bits as a on c.tenant_id = a.tenant_id and c.user_id = a.user_id
-            group by c.tenant_id, c.first_number, a.first_number, a.bits
-            {%- endif %}
-        ) as k
-        {{ _words_of_bits('k.bits', 'k.first_number') }}
+        select c.tenant_id, c.first_number as cohort_number, w.base, w.pattern, count(*) as users
+        from target_bits as c
+        inner join {{ _tens_of_bits('return_bits') }} as w on c.tenant_id = w.tenant_id and c.user_id = w.user_id
+        group by c.tenant_id, c.first_number, w.base, w.pattern
         {%- endif %}
     ),
 
@@ -245,7 +272,7 @@ cross join lateral (
             w.cohort_number,
             w.base + patterns.position - w.cohort_number as period_offset,
             sum(w.users)::bigint as users
-        from {{ _tens_of('alike') }} as w
+        from {{ 'alike' if kept else _tens_of_words('alike') }} as w
         inner join patterns on w.pattern = patterns.pattern
         where w.base + patterns.position > w.cohort_number
         group by 1, 2, 3
@@ -259,7 +286,7 @@ cross join lateral (
             r.first_number,
             r.last_number,
             (row_number() over (partition by t.tenant_id))::int - 1 as user_number
-        from (select distinct tenant_id, user_id from target_words) as t
+        from (select distinct tenant_id, user_id from target_{{ 'bits' if kept else 'words' }}) as t
         inner join periods_of_ranges as r on t.tenant_id = r.tenant_id
     ),
 
@@ -269,6 +296,13 @@ cross join lateral (
         group by tenant_id
     ),
 
+    {% for name in names -%}
+    {{ name }}_tens as (
+        select tenant_id, user_id, base, pattern
+        from {{ _tens_of_bits(name ~ '_bits') if kept else _tens_of_words(name ~ '_words') }} as w
+    ),
+
+    {% endfor -%}
     {% for name in ['target', 'return'] -%}
     {{ name }}_blocks as (
         {% if kind == 'rolling' and name == 'return' -%}
@@ -279,7 +313,7 @@ cross join lateral (
             bit_or(1::bigint << (user_number % {{ word_bits() }})) as users
         from (
             select c.tenant_id, c.user_number, max(w.base + patterns.position) as last_return
-            from {{ _tens_of(return_words) }} as w
+            from {{ return_name }}_tens as w
             inner join patterns on w.pattern = patterns.pattern
             inner join cohort_users as c on w.tenant_id = c.tenant_id and w.user_id = c.user_id
             where w.base + patterns.position <= c.last_number
@@ -292,7 +326,7 @@ cross join lateral (
             w.base + patterns.position as period_number,
             c.user_number / {{ word_bits() }} as block,
             bit_or(1::bigint << (c.user_number % {{ word_bits() }})) as users
-        from {{ _tens_of(return_words if name == 'return' else 'target_words') }} as w
+        from {{ return_name if name == 'return' else 'target' }}_tens as w
         inner join patterns on w.pattern = patterns.pattern
         inner join cohort_users as c on w.tenant_id = c.tenant_id and w.user_id = c.user_id
         where w.base + patterns.position between c.first_number and c.last_number
