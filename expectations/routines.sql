@@ -1,4 +1,5 @@
--- Every function and procedure of ours that is there: not the server's, not an extension's. In the schemas of one tenant
+-- Every function and procedure that is there and neither the server's nor an extension's, also in the server's schemas: up
+-- to number 16383 objects are the server's own. In the schemas of one tenant
 -- they are those of saas and ecommerce under other names.
 select
     p.oid,
@@ -15,8 +16,7 @@ select
 from pg_proc as p
 inner join pg_namespace as n on p.pronamespace = n.oid
 inner join pg_language as l on p.prolang = l.oid
-where n.nspname !~ '^pg_'
-    and n.nspname <> 'information_schema'
+where p.oid >= 16384
     and not exists (
         select from pg_depend as d
         where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'

@@ -13,6 +13,12 @@ where d.kind not in ('this', 'cell')
     and has_database_privilege('app', d.oid, 'connect')
 
 union all
+select d.name || ' (no such tenant)', 1
+from databases as d
+where d.kind = 'tenant'
+    and not exists (select from saas.tenants as t where 'tenant_' || replace(t.id::text, '-', '') = d.name)
+
+union all
 select d.name || ' (connect by ' || r.rolname || ')', 1
 from databases as d
 cross join pg_roles as r

@@ -1,11 +1,16 @@
 -- Who may log in here, bypass row security, or become a role that does. Of superusers there is the one that the server
 -- was made with, and the database's owner.
-with platform_roles (name, bypasses, member_of) as (
+with platform_roles (name, logs_in, bypasses, replicates, member_of) as (
     values
-    ('owner', false, '{}'::text[]), ('migrator', true, '{owner}'), ('loader', true, '{}'), ('transformer', true, '{}'),
-    ('auditor', true, '{}'), ('app', false, '{}'), ('replicator', false, '{}'),
+    ('owner', false, false, false, '{}'::text[]),
+    ('migrator', true, true, false, '{owner}'),
+    ('loader', true, true, false, '{}'),
+    ('transformer', true, true, false, '{}'),
+    ('auditor', true, true, false, '{}'),
+    ('app', true, false, false, '{}'),
+    ('replicator', true, false, true, '{}'),
     -- Finds tenants and records usage, through two functions.
-    ('gateway', false, '{}')
+    ('gateway', true, false, false, '{}')
 ),
 
 administrators as (
@@ -15,9 +20,16 @@ administrators as (
     where r.oid = 10 or r.oid = d.datdba
 )
 
-select r.rolname || ' (' || case
-    when r.rolsuper then 'superuser' when r.rolbypassrls then 'bypassrls' else 'login'
-end || ')' as object, 1 as offenders
+select
+    r.rolname || ' (' || case
+        when r.rolsuper then 'superuser'
+        when r.rolbypassrls and not coalesce(p.bypasses, false) then 'bypassrls'
+        when p.name is not null and r.rolcreaterole then 'createrole'
+        when p.name is not null and r.rolcreatedb then 'createdb'
+        when p.name is not null and r.rolreplication and not p.replicates then 'replication'
+        else 'login'
+    end || ')' as object,
+    1 as offenders
 from pg_roles as r
 left join platform_roles as p on r.rolname = p.name
 where r.oid not in (select a.oid from administrators as a)
@@ -25,6 +37,8 @@ where r.oid not in (select a.oid from administrators as a)
     and (
         r.rolsuper
         or (r.rolbypassrls and not coalesce(p.bypasses, false))
+        or (p.name is not null and (r.rolcreaterole or r.rolcreatedb or (r.rolreplication and not p.replicates)))
+        or (r.rolcanlogin and not p.logs_in)
         or (
             r.rolcanlogin
             and p.name is null

@@ -3,7 +3,7 @@
 with declared_schemas (name, entered) as (
     values
     ('platform', true), ('geo', true), ('saas', true), ('ecommerce', true), ('analytics', true), ('marts', true),
-    ('public', true), ('staging', false), ('intermediate', false), ('analytics_chunks', false),
+    ('public', true), ('staging', false), ('metering', false), ('intermediate', false), ('analytics_chunks', false),
     ('metering', false)
 ),
 
@@ -34,4 +34,11 @@ union all
 select s.nspname || ' (create by ' || case x.grantee when 0 then 'public' else x.grantee::regrole::text end || ')', 1
 from schemas as s
 cross join lateral aclexplode(s.nspacl) as x
-where x.privilege_type = 'CREATE' and x.grantee <> s.nspowner;
+where x.privilege_type = 'CREATE' and x.grantee <> s.nspowner
+
+union all
+-- Up to number 16383 objects are the server's own.
+select n.nspname || '.' || c.relname || ' (in the server''s schema)', 1
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where c.oid >= 16384 and n.nspname in ('pg_catalog', 'information_schema') and c.relkind not in ('i', 't');

@@ -120,7 +120,7 @@ class _Owned:
 
 
 @dataclass(frozen=True)
-class _Attempt:
+class Attempt:
     """One statement to be tried; ``accepted``: SQLSTATEs that repel it (and, with ``by_rows``, touching no row)."""
 
     attack: str
@@ -157,7 +157,7 @@ def attack(cell: Cell, relations: Sequence[Relation], settings: Settings) -> lis
         attacks += _reads(auditor, app, targets, owned, chosen)
         attempts = [*_writes(targets, chosen), *_refusals(auditor, relations)]
         auditor.rollback()
-        attacks += _tries(app, attempts)
+        attacks += try_all(app, attempts)
     return attacks
 
 
@@ -357,7 +357,7 @@ def _count(
     return cast(dict[str, int], json.loads(row[0])) if row else {}
 
 
-def _writes(targets: Sequence[_Target], chosen: Sequence[str]) -> Iterator[_Attempt]:
+def _writes(targets: Sequence[_Target], chosen: Sequence[str]) -> Iterator[Attempt]:
     """Each chosen tenant against the next one, in every relation that it may read."""
     for target in targets:
         name, relation, tenant = target.relation.name, target.identifier, target.tenant
@@ -386,10 +386,10 @@ def _writes(targets: Sequence[_Target], chosen: Sequence[str]) -> Iterator[_Atte
                 ),
             }
             for attack_name, statement in tries.items():
-                yield _Attempt(attack_name, name, statement, context=own)
+                yield Attempt(attack_name, name, statement, context=own)
         if is_table:
             # Off does not switch it off: a query that it would filter is refused instead.
-            yield _Attempt(
+            yield Attempt(
                 "read with row security off",
                 name,
                 sql.SQL("select from {} limit 1").format(relation),
@@ -399,11 +399,11 @@ def _writes(targets: Sequence[_Target], chosen: Sequence[str]) -> Iterator[_Atte
             )
 
 
-def _refusals(auditor: psycopg.Connection[TupleRow], relations: Sequence[Relation]) -> Iterator[_Attempt]:
+def _refusals(auditor: psycopg.Connection[TupleRow], relations: Sequence[Relation]) -> Iterator[Attempt]:
     """What must be refused outright, whoever's rows it would touch."""
 
-    def refused(name: str, what: str, statement: sql.Composable) -> _Attempt:
-        return _Attempt(name, what, statement, by_rows=False)
+    def refused(name: str, what: str, statement: sql.Composable) -> Attempt:
+        return Attempt(name, what, statement, by_rows=False)
 
     existing = {
         row[0]
@@ -434,10 +434,10 @@ def _refusals(auditor: psycopg.Connection[TupleRow], relations: Sequence[Relatio
         yield refused("become", f"role {role}", sql.SQL("set local role {}").format(sql.Identifier(role)))
 
 
-def _tries(app: psycopg.Connection[TupleRow], attempts: Sequence[_Attempt]) -> list[Attack]:
+def try_all(app: psycopg.Connection[TupleRow], attempts: Sequence[Attempt]) -> list[Attack]:
     """Try every attempt on the server, in one round trip per object, and sum up per attack and object."""
     attacks: list[Attack] = []
-    by_object: dict[str, list[_Attempt]] = {}
+    by_object: dict[str, list[Attempt]] = {}
     for attempt in attempts:
         by_object.setdefault(attempt.object, []).append(attempt)
     for name, tries in by_object.items():
@@ -455,8 +455,8 @@ def _tries(app: psycopg.Connection[TupleRow], attempts: Sequence[_Attempt]) -> l
     return attacks
 
 
-def _summed(name: str, tries: Sequence[_Attempt], outcomes: Sequence[Mapping[str, Any]]) -> Iterator[Attack]:
-    by_attack: dict[str, list[tuple[_Attempt, Mapping[str, Any]]]] = {}
+def _summed(name: str, tries: Sequence[Attempt], outcomes: Sequence[Mapping[str, Any]]) -> Iterator[Attack]:
+    by_attack: dict[str, list[tuple[Attempt, Mapping[str, Any]]]] = {}
     for attempt, outcome in zip(tries, outcomes, strict=True):
         by_attack.setdefault(attempt.attack, []).append((attempt, outcome))
     for attack_name, pairs in by_attack.items():

@@ -7,7 +7,7 @@ these, or with another text, was made by somebody else.
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +19,11 @@ _HEAD = re.compile(
     re.IGNORECASE,
 )
 _DROP = re.compile(r"drop\s+(?:function|procedure)\s+(?:if\s+exists\s+)?(?P<name>[a-z_][a-z0-9_.]*)", re.IGNORECASE)
+_RENAME = re.compile(
+    r"alter\s+(?:function|procedure)\s+(?P<schema>[a-z_][a-z0-9_]*)\.(?P<old>[a-z_][a-z0-9_]*)\s*\([^)]*\)"
+    r"\s*rename\s+to\s+(?P<new>[a-z_][a-z0-9_]*)",
+    re.IGNORECASE,
+)
 # As PostgreSQL keeps it in pg_proc.prosrc: everything between the dollar quotes.
 _BODY = re.compile(r"\bas\s+\$(?P<tag>[A-Za-z_]*)\$(?P<body>.*?)\$(?P=tag)\$", re.IGNORECASE | re.DOTALL)
 _DEFINER = re.compile(r"\bsecurity\s+definer\b", re.IGNORECASE)
@@ -51,6 +56,10 @@ def declared_routines(edition: Edition = "apache", root: Path = SQL_ROOT) -> tup
         dropped = _DROP.match(statement)
         if dropped is not None:
             found.pop(dropped["name"].lower(), None)
+        renamed = _RENAME.match(statement)
+        if renamed is not None:
+            name = f"{renamed['schema']}.{renamed['new']}".lower()
+            found[name] = replace(found.pop(f"{renamed['schema']}.{renamed['old']}".lower()), name=name)
         head = _HEAD.match(statement)
         if head is None:
             continue

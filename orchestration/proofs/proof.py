@@ -18,10 +18,13 @@ from psycopg.types.json import Jsonb
 
 from orchestration.cells import endpoints, routing
 from orchestration.cells.regions import Cell
-from orchestration.cells.relations import Edition, load_relations
+from orchestration.cells.relations import Edition, Relation, load_relations
 from orchestration.lifecycle.docs_site import DATA_DOCS
 from orchestration.proofs.attacks import Attack, attack
+from orchestration.proofs.server_attacks import attack_server
 from orchestration.proofs.session import rule_session
+from orchestration.proofs.session_attacks import attack_sessions
+from orchestration.proofs.tenant_databases import prove_databases
 from orchestration.quality.data_docs import DataDocs
 from orchestration.quality.suite import load_suite
 from orchestration.quality.validation import Offender, SuiteResult, Verdict, validate
@@ -182,17 +185,35 @@ def _run(connection: psycopg.Connection[TupleRow], cell: Cell, suites: Sequence[
         digest, started_at = _row(connection, "select platform.catalog_digest(), clock_timestamp()")
         edition = _edition(connection)
         relations = load_relations(edition)
-        attacks = attack(cell, relations, settings) if "tenant_isolation" in suites else []
+        attacks = all_attacks(cell, relations, settings) if "tenant_isolation" in suites else []
+        loaded = {suite: load_suite(SUITES_DIRECTORY / suite) for suite in suites}
+        further = {}
+        if "tenant_isolation" in loaded:
+            found = prove_databases(connection, cell, loaded["tenant_isolation"], relations, settings, edition=edition)
+            further = found.as_setting()
         results = validate(
-            [load_suite(SUITES_DIRECTORY / suite) for suite in suites],
+            list(loaded.values()),
             endpoints.dsn(cell, "auditor", settings=settings),
             source=f"cell {cell}",
-            session=rule_session(cell, relations, attacks, edition=edition),
+            session=rule_session(cell, relations, attacks, edition=edition, further=further),
             docs=data_docs(cell, settings),
         )
         if _one(connection, "select platform.catalog_digest()") == digest:
             return _Run(str(digest), started_at, results, attacks)
     raise ProofError(f"the catalog of cell {cell!r} changed during {ATTEMPTS} proofs: nothing is proven, try again")
+
+
+def all_attacks(cell: Cell, relations: Sequence[Relation], settings: Settings) -> list[Attack]:
+    """Attack rows, sessions and the server of ``cell`` as role ``app``.
+
+    Raises:
+        psycopg.Error, CellUnavailableError: the attacks could not be carried out, so nothing is proven.
+    """
+    return [
+        *attack(cell, relations, settings),
+        *attack_sessions(cell, settings),
+        *attack_server(cell, relations, settings),
+    ]
 
 
 def _wait_for_transient_relations(connection: psycopg.Connection[TupleRow]) -> None:

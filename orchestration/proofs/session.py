@@ -47,6 +47,7 @@ def rule_session(
             "proof.relations": json.dumps(declared),
             "proof.routines": json.dumps([asdict(each) for each in declared_routines(edition)]),
             "proof.regions": json.dumps(regions),
+            "proof.tenant_databases": "[]",
             "proof.attacks": json.dumps([asdict(each) for each in attacks]),
         }
         | (further or {})
