@@ -99,14 +99,23 @@ def write_holding(
 
 
 def write_persons(connection: Connection, relation: str, given: Sequence[str], blocks: Blocks) -> int:
-    """Insert the persons who are not here yet; those who are stay as they are. Return how many were new."""
+    """Insert the persons who are not here yet; those who are stay as they are. Return how many were new.
+
+    A person of whom landing has made known the id and region alone, without an address, becomes known whole.
+    """
     table = sql.Identifier(*relation.split("."))
     connection.execute(
         sql.SQL("create temporary table arriving (like {} including generated) on commit drop").format(table)
     )
     row_copy.write_rows(connection, sql.Identifier("pg_temp", "arriving"), given, blocks)
-    query = sql.SQL("insert into {} ({}) select {} from pg_temp.arriving on conflict do nothing").format(
-        table, names(given), names(given)
+    on_conflict = sql.SQL("nothing")
+    if relation == "geo.users":
+        on_conflict = sql.SQL("update set ({}) = row({}) where here.email = ''").format(
+            names(given), sql.SQL(", ").join(sql.SQL("excluded.{}").format(sql.Identifier(name)) for name in given)
+        )
+    key = sql.Identifier(_PERSON_COLUMN[relation])
+    query = sql.SQL("insert into {} as here ({}) select {} from pg_temp.arriving on conflict ({}) do {}").format(
+        table, names(given), names(given), key, on_conflict
     )
     count = connection.execute(query).rowcount
     connection.execute("drop table pg_temp.arriving")
