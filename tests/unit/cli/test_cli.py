@@ -46,6 +46,7 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
         "env",
         "materialize",
         "verify",
+        "evidence",
         "funnel",
         "retention",
         "bench",
