@@ -9,9 +9,9 @@ from orchestration.loading.copy_loader import Connection, Upserted, UpsertRule, 
 # plan, name, cents a month, most staff, most projects, most events a month, features, model of new tenants,
 # most transactions at once, longest statement in milliseconds
 _PLANS: tuple[tuple[str, str, int, int | None, int | None, int | None, str, str, int, int], ...] = (
-    ("free", "Free", 0, 2, 1, 100_000, '{"api": false, "exports": false, "sso": false}', "shared", 4, 5_000),
-    ("starter", "Starter", 2_900, 5, 5, 1_000_000, '{"api": true, "exports": false, "sso": false}', "shared", 8, 9_000),
-    ("pro", "Pro", 9_900, 25, 50, 20_000_000, '{"api": true, "exports": true, "sso": false}', "schema", 32, 30_000),
+    ("free", "Free", 0, 2, 1, 100_000, '{"api": false, "exports": false, "sso": false}', "shared", 2, 5_000),
+    ("starter", "Starter", 2_900, 5, 5, 1_000_000, '{"api": true, "exports": false, "sso": false}', "shared", 4, 9_000),
+    ("pro", "Pro", 9_900, 25, 50, 20_000_000, '{"api": true, "exports": true, "sso": false}', "schema", 16, 30_000),
     (
         "enterprise",
         "Enterprise",

@@ -35,6 +35,9 @@ INGEST_ASSET: dict[str, str] = {
     "ecommerce.order_items": "orders",
     "analytics.events": "events",
     "analytics.events_history": "events",
+    # Counted while the service runs, from the moment that a tenant is there.
+    "metering.event_months": "tenants",
+    "metering.request_hours": "tenants",
 }
 
 # The real purchase log is one asset that writes to many of a single cell's tables.

@@ -28,3 +28,15 @@ select
     timestamptz '2026-03-02Z' + n * interval '7 hours'
 from unnest(%(tenants)s::uuid[]) as t (tenant)
 cross join generate_series(1, 20) as n;
+
+-- Two hours of requests: nine within 2 ms, and one that took 40 ms.
+insert into metering.request_hours (
+    tenant_id, hour, requests, failures, refusals, queries, busy_us, max_us, latencies
+)
+select t.tenant, timestamptz '2026-03-02Z' + h * interval '1 hour', 5, h, 1, 12, 60000, 40000 * h, array[0, 5 - h, 0, 0, 0, 0, h]
+from unnest(%(tenants)s::uuid[]) as t (tenant)
+cross join generate_series(0, 1) as h;
+
+insert into metering.event_months (tenant_id, month, events)
+select t.tenant, date '2026-03-01', 7
+from unnest(%(tenants)s::uuid[]) as t (tenant);

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -99,6 +100,20 @@ def test_app_sees_its_own_rows_and_no_others(built: Dbt, mart: str) -> None:  # 
             row = connection.execute(count, (TENANTS[0],)).fetchone()
     assert row is not None
     assert row[0] == row[1] > 0
+
+
+def test_usage_is_what_was_metered_and_what_is_there(built: Dbt, database: Connection) -> None:  # noqa: ARG001
+    used = database.execute(
+        "select live_events, requests, failures, refusals, queries, busy_seconds, latency_p50_ms, latency_p99_ms,"
+        " latency_max_ms, row_count from marts.fct_tenant_usage where month = '2026-03-01'"
+    ).fetchall()
+    assert used == [(7, 10, 1, 2, 24, Decimal("0.120"), 2, 64, Decimal("40.000"), None)] * 2
+    held = database.execute(
+        "select row_count, storage_bytes > 0 from marts.fct_tenant_usage where row_count is not null"
+    ).fetchall()
+    assert [stored for _, stored in held] == [True, True]
+    # Each has a shopper and twenty orders; three days of sixty events are between them.
+    assert sum(rows for rows, _ in held) == 2 * 21 + 3 * 60
 
 
 def test_row_security_survives_increments_and_full_refreshes(built: Dbt, database: Connection, prove: Prove) -> None:

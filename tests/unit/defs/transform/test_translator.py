@@ -23,12 +23,14 @@ MODELS = {
     "staging": {
         "stg_categories",
         "stg_events",
+        "stg_live_event_months",
         "stg_order_items",
         "stg_orders",
         "stg_plans",
         "stg_product_variants",
         "stg_products",
         "stg_projects",
+        "stg_request_hours",
         "stg_shoppers",
         "stg_staff",
         "stg_tenants",
@@ -55,6 +57,7 @@ MODELS = {
         "fct_funnel_conversion",
         "fct_revenue_cohorts",
         "fct_sessions",
+        "fct_tenant_usage",
         "fct_user_paths",
     },
 }
