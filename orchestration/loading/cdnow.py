@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from orchestration.cells import routing
 from orchestration.cells.regions import Cell
+from orchestration.loading.absent_tenants import absent_tenants
 from orchestration.loading.arrow_columns import constant_text, constant_uuid, money_column, uuid_column
 from orchestration.loading.cdnow_file import CdnowLog, read_log, read_shipped_log
 from orchestration.loading.copy_loader import (
@@ -371,6 +372,12 @@ def load_cdnow(*, path: Path | None = None, settings: Settings | None = None) ->
         CDNOW_CELL, "loader", autocommit=True, application_name="capstone cdnow", settings=settings
     ) as connection:
         require_cell(connection, CDNOW_CELL)
+        absent = absent_tenants(connection, [CDNOW_TENANT])
+        if absent.of_rows:
+            state = "was moved away or erased" if absent.departed else "keeps its rows in a place of its own"
+            raise LoadError(
+                f"tenant {CDNOW_SUBDOMAIN!r} {state}: its purchase log is not loaded into the shared tables"
+            )
         reserve_loaded_ids(connection)
         with connection.transaction():
             plan_for_bulk(connection)

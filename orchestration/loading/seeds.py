@@ -2,17 +2,20 @@
 
 Seeding again gives the same rows and touches nobody else's. Rows that other rows hang on are never deleted: seeds are
 upserted through a staging table. What belongs to the running service once a row exists is left as it is: a tenant's
-plan and status, a shop's settings, stock, a shopper's password.
+plan and status, a shop's settings, stock, a shopper's password. A merchant that was moved away or erased does not come
+back, and one that keeps its rows in a place of its own does not get them here a second time.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import pyarrow as pa
 
 from orchestration.cells import routing
 from orchestration.cells.regions import Cell
+from orchestration.loading.absent_tenants import absent_tenants, only_named, without_tenants
 from orchestration.loading.copy_loader import (
     Connection,
     Load,
@@ -29,6 +32,7 @@ from orchestration.loading.plans import load_plans
 from orchestration.loading.statistics import analyze_tables
 from orchestration.loading.window import Window, read_window
 from orchestration.settings import Settings, get_settings
+from orchestration.synthetic.merchants import merchants
 from orchestration.synthetic.people import ShopperRows, shopper_rows, staff_rows
 from orchestration.synthetic.shoppers import Shoppers, shoppers_through
 from orchestration.synthetic.shops import shop_rows
@@ -72,6 +76,21 @@ class SeedReport:
 def seeds_load(cell: Cell) -> Load:
     """Return the identity of the seeds of ``cell``."""
     return Load(f"{cell}/seeds", "synthetic", None, "generator: seeds")
+
+
+def shoppers_without(rows: ShopperRows, tenants: Collection[UUID]) -> ShopperRows:
+    """Return the rows of shoppers of none of ``tenants``, and the persons that those are."""
+    if not tenants:
+        return rows
+    users = without_tenants(rows.users, tenants)
+    persons = only_named(rows.persons, users, key="id", named_by="person_id")
+    data = rows.eu_user_data
+    return ShopperRows(
+        persons=persons,
+        users=users,
+        addresses=without_tenants(rows.addresses, tenants),
+        eu_user_data=None if data is None else only_named(data, persons, key="user_id", named_by="id"),
+    )
 
 
 def write_shoppers(connection: Connection, rows: ShopperRows) -> list[Upserted]:
@@ -133,21 +152,25 @@ def load_seeds(cell: Cell, *, settings: Settings | None = None, window: Window |
             written = [load_plans(connection)]
             shops = shop_rows(cell, size=size, seed=seed, first_day=first_day)
             staff = staff_rows(cell, size=size, seed=seed, first_day=first_day)
+            absent = absent_tenants(connection, merchants(cell, size, seed).ids)
+            members, persons = without_tenants(staff.users, absent.of_rows), staff.persons
+            if absent.of_rows:
+                persons = only_named(persons, members, key="id", named_by="person_id")
             steps: list[tuple[UpsertRule, pa.Table]] = [
-                (_TENANTS, shops.tenants),
-                (_STORE_SETTINGS, shops.store_settings),
-                (_PERSONS, staff.persons),
-                (_STAFF, staff.users),
-                (_PROJECTS, staff.projects),
-                (_CATEGORIES, shops.categories),
-                (_PRODUCTS, shops.products),
-                (_VARIANTS, shops.variants),
+                (_TENANTS, without_tenants(shops.tenants, absent.departed, "id")),
+                (_STORE_SETTINGS, without_tenants(shops.store_settings, absent.of_rows)),
+                (_PERSONS, persons),
+                (_STAFF, members),
+                (_PROJECTS, without_tenants(staff.projects, absent.of_rows)),
+                (_CATEGORIES, without_tenants(shops.categories, absent.of_rows)),
+                (_PRODUCTS, without_tenants(shops.products, absent.of_rows)),
+                (_VARIANTS, without_tenants(shops.variants, absent.of_rows)),
             ]
             written.extend(upsert(connection, rule, [rows]) for rule, rows in steps)
             known = shoppers_through(cell, size.days - 1, size=size, seed=seed)
             for some in _slices(known, _SHOPPERS_AT_ONCE):
                 shoppers = shopper_rows(cell, some, size=size, seed=seed, first_day=first_day)
-                written.extend(write_shoppers(connection, shoppers))
+                written.extend(write_shoppers(connection, shoppers_without(shoppers, absent.of_rows)))
             tables = _summed(written)
             total = sum(table.rows for table in tables)
             record_load(connection, load, rows_read=total, rows_loaded=total)

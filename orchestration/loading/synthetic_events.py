@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 from orchestration.cells import routing
 from orchestration.cells.regions import Cell
+from orchestration.loading.absent_tenants import AbsentTenants, absent_tenants, blocks_without_tenants
 from orchestration.loading.copy_loader import (
     Connection,
     Load,
@@ -17,7 +18,7 @@ from orchestration.loading.copy_loader import (
     statement,
 )
 from orchestration.loading.id_spaces import SHOP_FIRST_ID
-from orchestration.loading.seeds import seeds_load, write_shoppers
+from orchestration.loading.seeds import seeds_load, shoppers_without, write_shoppers
 from orchestration.loading.statistics import analyze_event_days
 from orchestration.loading.window import Window, day_bounds, read_window, require_days
 from orchestration.settings import Settings, get_settings
@@ -36,13 +37,15 @@ def _silent(_: LoadReport) -> None:
     """Report to nobody."""
 
 
-def require_merchants(connection: Connection, cell: Cell, window: Window, seed: int) -> None:
-    """Fail unless the merchants whose events are to be loaded are there.
+def require_merchants(connection: Connection, cell: Cell, window: Window, seed: int) -> AbsentTenants:
+    """Fail unless the merchants whose events are to be loaded are there; return those who are to be left out.
 
     Raises:
         LoadError: the cell is not seeded at this scale.
     """
-    ids = list(merchants(cell, window.size, seed).ids)
+    known = list(merchants(cell, window.size, seed).ids)
+    absent = absent_tenants(connection, known)
+    ids = [tenant for tenant in known if tenant not in absent.departed]
     row = connection.execute("select count(*) from saas.tenants where id = any(%s)", [ids]).fetchone()
     found = row[0] if row else 0
     if found != len(ids):
@@ -50,9 +53,12 @@ def require_merchants(connection: Connection, cell: Cell, window: Window, seed: 
             f"cell {cell!r} has {found} of the {len(ids)} tenants of scale {window.scale!r}: "
             "materialize its seeds first"
         )
+    return absent
 
 
-def win_shoppers(connection: Connection, cell: Cell, through: date, window: Window, seed: int) -> None:
+def win_shoppers(
+    connection: Connection, cell: Cell, through: date, window: Window, seed: int, *, absent: AbsentTenants
+) -> None:
     """Write the shoppers won after the window that the seeds cover, up to ``through``, as far as they are missing.
 
     A day's events name everybody won up to that day, also on days that nobody loads.
@@ -65,15 +71,20 @@ def win_shoppers(connection: Connection, cell: Cell, through: date, window: Wind
     parameters = {
         "start": day_bounds(first_day + timedelta(days=size.days))[0],
         "shop_first_id": SHOP_FIRST_ID,
-        "tenants": list(merchants(cell, size, seed).ids),
+        "tenants": [tenant for tenant in merchants(cell, size, seed).ids if tenant not in absent.of_rows],
     }
     with connection.transaction():
         lock_load(connection, "seeds", seeds_load(cell))
         found = dict(connection.execute(statement("shoppers_by_day"), parameters).fetchall())
         for index in range(size.days, last + 1):
             some = won.of(won.won_on == index)
-            if found.get(first_day + timedelta(days=index), 0) != len(some):
-                write_shoppers(connection, shopper_rows(cell, some, size=size, seed=seed, first_day=first_day))
+            there = found.get(first_day + timedelta(days=index), 0)
+            if there == len(some):
+                continue
+            rows = shopper_rows(cell, some, size=size, seed=seed, first_day=first_day)
+            wanted = shoppers_without(rows, absent.of_rows)
+            if there != wanted.users.num_rows:
+                write_shoppers(connection, wanted)
 
 
 def load_events_days(
@@ -110,13 +121,13 @@ def load_events_days(
         cell, "loader", autocommit=True, application_name="capstone events", settings=settings
     ) as connection:
         require_cell(connection, cell)
-        require_merchants(connection, cell, window, settings.seed)
-        win_shoppers(connection, cell, chosen[-1], window, settings.seed)
+        absent = require_merchants(connection, cell, window, settings.seed)
+        win_shoppers(connection, cell, chosen[-1], window, settings.seed, absent=absent)
         for day in chosen:
             start, end = day_bounds(day)
             blocks = generate_day(cell, day, size=window.size, seed=settings.seed, first_day=window.first_day)
             scope = Scope("analytics.events", time_column="time", start=start, end=end)
-            report = replace(connection, events_load(cell, day), scope, blocks)
+            report = replace(connection, events_load(cell, day), scope, blocks_without_tenants(blocks, absent.departed))
             reports.append(report)
             on_day(report)
     analyze_event_days(cell, chosen, settings)

@@ -1,5 +1,5 @@
 -- Purchases of the event stream against orders of the shop, over the days whose orders were loaded and whose events
--- are still retained. One row: how many there are of each, how many have no partner, how many partners differ.
+-- are still retained, of tenants whose orders are in the shared tables. One row: how many there are of each, how many have no partner, how many partners differ.
 with loaded as (
     select l.partition_key::date as day
     from platform.loads as l
@@ -16,6 +16,7 @@ purchases as (
         e.event_type = 'purchase'
         and e.origin = 'synthetic'
         and (e.time at time zone 'UTC')::date in (select d.day from loaded as d)
+        and e.tenant_id in (select t.id from saas.tenants as t where t.model = 'shared')
 ),
 
 orders as (
@@ -28,6 +29,7 @@ orders as (
         o.origin = 'synthetic'
         and (o.created_at at time zone 'UTC')::date in (select d.day from loaded as d)
         and o.created_at >= (select min(e.time) from analytics.events as e)
+        and o.tenant_id in (select t.id from saas.tenants as t where t.model = 'shared')
 )
 
 select

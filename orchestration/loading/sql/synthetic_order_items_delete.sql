@@ -9,6 +9,7 @@ where
     and o.created_at >= %(start)s
     and o.created_at < %(end)s
     and i.id >= %(first_id)s
+    and not exists (select 1 from saas.tenants as t where t.id = i.tenant_id and t.model <> 'shared')
     and not exists (
         select 1
         from pg_temp.purchases as p

@@ -10,6 +10,7 @@ where
     and o.created_at < %(end)s
     and y.id >= %(first_id)s
     and y.provider = 'synthetic'
+    and not exists (select 1 from saas.tenants as t where t.id = y.tenant_id and t.model <> 'shared')
     and not exists (
         select 1
         from pg_temp.purchases as p

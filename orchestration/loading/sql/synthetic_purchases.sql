@@ -1,4 +1,4 @@
--- The day's purchases, each with the columns of its order.
+-- The day's purchases, each with the columns of its order. A tenant with a place of its own has its orders there.
 create temporary table purchases on commit drop as
 select
     e.tenant_id,
@@ -17,4 +17,5 @@ where
     and e.time < %(end)s
     and e.origin = 'synthetic'
     and e.load_id = %(events_load_id)s
-    and e.event_type = 'purchase';
+    and e.event_type = 'purchase'
+    and not exists (select 1 from saas.tenants as t where t.id = e.tenant_id and t.model <> 'shared');
