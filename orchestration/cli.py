@@ -408,6 +408,18 @@ def bench_marts(
         _console().print(report.table())
 
 
+@bench_app.command("tenancy")
+def bench_tenancy(as_json: JsonOption = False) -> None:
+    """Row security, creation, proof and a flood at 10,000 tenants, in a scratch database of the running cell na."""
+    from orchestration.bench.tenancy import run
+
+    report = run(_settings())
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        _console().print(report.table())
+
+
 def _print_error(error: BaseException) -> None:
     typer.secho("error: ", fg=typer.colors.RED, err=True, nl=False)
     typer.echo(str(error) or type(error).__name__, err=True)

@@ -51,6 +51,7 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
         "retention",
         "bench",
         "bench load",
+        "bench tenancy",
     ],
 )
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
