@@ -13,6 +13,7 @@ from orchestration.lifecycle.reporting import Reporter, Say
 from orchestration.lifecycle.runs import RunFailure, RunState
 from orchestration.loading.window import day_range
 from orchestration.migrations.files import DOMAINS
+from orchestration.tenancy.tenant_migrations import TENANTS_SCHEMAS
 
 _NODES = """
 query($job: PipelineSelector) {
@@ -156,7 +157,7 @@ def _launch_for(client: DagsterGraphQL, cell: Cell, days: DayRange, state: CellS
         return runs.launch(client, refresh_job(cell), tags=tags, asset_keys=wanted)
     if state.has_pending_migrations(cell):
         say(f"{cell}: there are new migrations")
-        schemas = [(cell, domain, "schema") for domain in DOMAINS]
+        schemas = [*((cell, domain, "schema") for domain in DOMAINS), (cell, *TENANTS_SCHEMAS)]
         return runs.launch(client, runs.ASSET_JOB, tags=tags, asset_keys=schemas)
     if not state.gate_is_open(cell):
         say(f"{cell}: the gate is closed, proving the cell")

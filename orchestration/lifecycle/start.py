@@ -15,6 +15,7 @@ from orchestration.lifecycle.reporting import Reporter, Say
 from orchestration.lifecycle.waiting import wait_until
 from orchestration.loading.window import Window, establish_window
 from orchestration.settings import Settings
+from orchestration.tenancy import tenant_migrations
 
 # Loading the code location takes 3 s on an idle machine; all of Dagster starts at once here.
 LOCATION_SECONDS = 90.0
@@ -185,7 +186,9 @@ def up(settings: Settings, reporter: Reporter, *, durable: bool = True) -> Start
                 full_days(window),
                 CellState(
                     gate_is_open=lambda cell: gates.is_open(cell, settings),
-                    has_pending_migrations=lambda cell: bool(migrations.pending(cell, settings=settings)),
+                    has_pending_migrations=lambda cell: bool(
+                        migrations.pending(cell, settings=settings) or tenant_migrations.pending(cell, settings)
+                    ),
                 ),
                 reporter,
                 say=say,

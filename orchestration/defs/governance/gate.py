@@ -27,7 +27,7 @@ PROOF_TAG = "capstone/proof"
 TENANT_ISOLATION = "tenant_isolation"
 GEO_RESIDENCY = "geo_residency"
 
-_INGEST = ("plans", "tenants", "staff", "catalog", "shoppers", "orders", "events")
+_INGEST = ("plans", "tenants", "staff", "catalog", "shoppers", "orders", "events", "landed")
 
 _DESCRIPTIONS = {
     TENANT_ISOLATION: "No tenant sees another's rows: every relation is as declared, and live attacks as role `app` "

@@ -11,6 +11,7 @@ from orchestration.defs.network_faults import NETWORK_RETRY, only_network_retrie
 from orchestration.migrations import DOMAINS, Applied, apply_domain, edition
 from orchestration.migrations.files import Domain
 from orchestration.migrations.ledger import read
+from orchestration.tenancy.tenant_migrations import TENANTS_SCHEMAS, migrate_tenants, versions
 
 OWNERS = ["team:data-platform"]
 
@@ -92,7 +93,49 @@ def schema_asset(cell: Cell, domain: Domain) -> dg.AssetsDefinition:
     return schema
 
 
+def tenants_key(cell: Cell) -> dg.AssetKey:
+    """Return the key of the asset that brings tenants' own schemas and databases up to date."""
+    return dg.AssetKey([cell, *TENANTS_SCHEMAS])
+
+
+def tenants_asset(cell: Cell) -> dg.AssetsDefinition:
+    """Return the asset that carries the migrations of ``cell`` to its tenants' own schemas and databases."""
+
+    @dg.asset(
+        key=tenants_key(cell),
+        deps=[schema_key(cell, "ecommerce")],
+        group_name=f"{cell}_platform",
+        kinds={"postgres", "sql"},
+        owners=OWNERS,
+        retry_policy=NETWORK_RETRY,
+        description=f"Schemas and databases of single tenants of cell {cell} ({REGIONS[cell].name}): applies what "
+        "`sql/saas` and `sql/ecommerce` hold and a tenant lacks. One tenant that cannot be migrated does not hold up "
+        "the others; the run fails and names it.",
+    )
+    def tenants_schemas(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        started = time.monotonic()
+        with only_network_retried():
+            applied = migrate_tenants(cell, report=context.log.info)
+            found = versions(cell)
+        return dg.MaterializeResult(
+            metadata={
+                "migrations applied now": applied,
+                "tenants with schemas": sum(1 for each in found if each.tenant.model == "schema"),
+                "tenants with a database": sum(1 for each in found if each.tenant.model == "database"),
+                "tenants behind": sum(1 for each in found if each.pending or each.problem),
+                "duration (s)": round(time.monotonic() - started, 3),
+            }
+        )
+
+    return tenants_schemas
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return the schema assets of all cells."""
-    return dg.Definitions(assets=[schema_asset(cell, domain) for cell in CELLS for domain in DOMAINS])
+    """Return the schema assets of all cells, shared and of single tenants."""
+    return dg.Definitions(
+        assets=[
+            *(schema_asset(cell, domain) for cell in CELLS for domain in DOMAINS),
+            *(tenants_asset(cell) for cell in CELLS),
+        ]
+    )
