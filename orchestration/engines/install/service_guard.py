@@ -19,7 +19,7 @@ NO_MAIN_CLUSTER = Path("etc/postgresql-common/createcluster.d/capstone-install.c
 MARKER = "installing.json"
 
 # Services that Debian enables for the next boot as well; PostgreSQL's does nothing while it has no cluster.
-ENABLED_AT_BOOT = ("redis-server",)
+ENABLED_AT_BOOT = ("redis-server", "pgbouncer")
 
 
 def unfinished(cache: Path) -> tuple[str, ...]:

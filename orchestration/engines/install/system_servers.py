@@ -67,6 +67,13 @@ def usable_postgres() -> tuple[PostgresBinaries, str] | None:
     return candidates[-1] if candidates else None
 
 
+def usable_pgbouncer() -> Path | None:
+    """Return the program, None when it is not installed. Only tests need it: where it is packaged it is installed."""
+    # Debian's is not on an unprivileged user's PATH.
+    found = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
+    return Path(found) if found else None
+
+
 def cache_directory(environment: dict[str, str]) -> Path:
     """Return where root keeps builds, logs and the note of an unfinished installation."""
     configured = environment.get("XDG_CACHE_HOME")
@@ -88,14 +95,17 @@ def plan(machine: Machine, wanted: WantedServers, more: Sequence[str], cache: Pa
     no_postgres = wanted.postgres and usable_postgres() is None
     no_redis = wanted.redis and shutil.which("redis-server") is None
     unfinished = (cache / service_guard.MARKER).exists()
-    if not (no_postgres or no_redis or more or unfinished):
-        return SystemPlan()
     release = RELEASES.get(machine.version) if machine.distribution == "debian" else None
+    no_pgbouncer = wanted.postgres and release is not None and usable_pgbouncer() is None
+    if not (no_postgres or no_redis or no_pgbouncer or more or unfinished):
+        return SystemPlan()
     if release is None:
         raise UnsupportedMachineError(_what_to_do(machine, no_postgres, no_redis, more))
     packages, build_for = list(more), None
     if no_redis:
         packages.append("redis-server")
+    if no_pgbouncer:
+        packages.append("pgbouncer")
     if no_postgres:
         postgres, build_for = _postgres_packages(release)
         packages += postgres
@@ -115,7 +125,11 @@ def plan(machine: Machine, wanted: WantedServers, more: Sequence[str], cache: Pa
 
 def _services(release: Release) -> dict[str, str]:
     """Return service -> the package that starts it."""
-    return {"redis-server": "redis-server", "postgresql": f"postgresql-{release.postgres_major}"}
+    return {
+        "redis-server": "redis-server",
+        "pgbouncer": "pgbouncer",
+        "postgresql": f"postgresql-{release.postgres_major}",
+    }
 
 
 def _postgres_packages(release: Release) -> tuple[list[str], int | None]:

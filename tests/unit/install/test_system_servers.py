@@ -38,14 +38,14 @@ def test_debian_12_builds_timescaledb_from_the_next_releases_source(tmp_path: Pa
     todo = plan(BOOKWORM, BOTH, ["python3-venv"], tmp_path)
     assert {"python3-venv", "redis-server", "postgresql-15", "postgresql-server-dev-15", "cmake"} <= set(todo.packages)
     assert (todo.build_for, todo.suite, todo.refresh) == (15, "trixie", False)
-    assert set(todo.services) == {"redis-server", "postgresql"}
+    assert set(todo.services) == {"redis-server", "pgbouncer", "postgresql"}
     assert len(todo.steps) == 3
 
 
 @pytest.mark.usefixtures("bare")
 def test_debian_13_has_it_packaged(tmp_path: Path) -> None:
     todo = plan(TRIXIE, BOTH, [], tmp_path)
-    assert set(todo.packages) == {"redis-server", "postgresql-17", "postgresql-17-timescaledb"}
+    assert set(todo.packages) == {"redis-server", "pgbouncer", "postgresql-17", "postgresql-17-timescaledb"}
     assert todo.build_for is None
 
 
@@ -69,7 +69,7 @@ def test_services_that_are_there_already_are_not_held_back(tmp_path: Path, monke
     monkeypatch.setattr(debian_packages, "installed", lambda _: {"postgresql-15", "cmake"})
     todo = plan(BOOKWORM, BOTH, [], tmp_path)
     assert "postgresql-15" not in todo.packages
-    assert todo.services == ("redis-server",)
+    assert todo.services == ("redis-server", "pgbouncer")
     assert todo.build_for == 15
 
 
@@ -107,6 +107,7 @@ def test_servers_that_run_elsewhere_are_not_installed(tmp_path: Path) -> None:
     everything = dict.fromkeys((*POSTGRES_VARIABLES, *REDIS_VARIABLES), "set")
     assert plan(MACOS, wanted_servers(everything), [], tmp_path).steps == ()
     assert plan(TRIXIE, wanted_servers({**everything, "CAPSTONE_DSN_EU": ""}), [], tmp_path).packages == (
+        "pgbouncer",
         "postgresql-17",
         "postgresql-17-timescaledb",
     )
