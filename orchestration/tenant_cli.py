@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
     from orchestration.cells.regions import Cell
     from orchestration.settings import Settings
+    from orchestration.tenancy.exporting import Archived
     from orchestration.tenancy.registry import Tenant
     from orchestration.tenancy.steps import Progress
 
 EXIT_FAILED = 1
 
 tenant_app = typer.Typer(
-    help="The life of a tenant: made, looked at, closed, opened, brought up to date.", no_args_is_help=True
+    help="The life of a tenant: made, looked at, closed, moved, exported, backed up, erased.", no_args_is_help=True
 )
 
 WhichArgument = Annotated[str, typer.Argument(help="The tenant: its id or its subdomain.")]
@@ -288,3 +289,135 @@ def migrate_all(cell: CellOption = None) -> None:
     for each in [only] if only else CELLS:
         done = migrate_tenants(each, settings_of_platform(), report=lambda line: typer.echo(line, err=True))
         typer.echo(f"{each}: {done} migrations applied")
+
+
+def _say_archived(archived: "Archived", as_json: bool) -> None:
+    manifest = archived.manifest
+    if as_json:
+        said = {
+            "path": str(archived.path),
+            "tenant": str(manifest.tenant_id),
+            "cell": manifest.cell,
+            "taken_at": manifest.taken_at,
+            "expires_at": manifest.expires_at,
+            "rows": {each.relation: each.rows for each in manifest.files},
+            "left_out": manifest.left_out,
+        }
+        typer.echo(json.dumps(said, indent=2))
+        return
+    typer.echo(f"{archived.path}: {manifest.rows} rows of {len(manifest.files)} relations, until {manifest.expires_at}")
+
+
+@tenant_app.command("move")
+def move(
+    which: WhichArgument,
+    *,
+    to_cell: Annotated[
+        str | None, typer.Option("--to-cell", help="na, eu or apac; the present one unless given.")
+    ] = None,
+    to_model: Annotated[
+        str | None, typer.Option("--to-model", help="shared, schema or database; the present one unless given.")
+    ] = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Give an unfinished move up, until the switch.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Move a tenant to another cell, another model, or both. Killed, it goes on when it is repeated."""
+    from orchestration.tenancy.moving import move_tenant, parse_model
+
+    moved = move_tenant(
+        which,
+        to_cell=parse_cell_option(to_cell),
+        to_model=parse_model(to_model),
+        rollback=rollback,
+        settings=settings_of_platform(),
+        progress=progress_to_stderr(),
+    )
+    _say(moved, as_json)
+
+
+@tenant_app.command("export")
+def export(
+    which: Annotated[str, typer.Argument(help="The tenant: its id or its subdomain; with --verify an export's path.")],
+    *,
+    cell: CellOption = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check an export that is there instead.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Export all that is a tenant's own as CSV with a manifest, or check an export to the byte."""
+    from pathlib import Path
+
+    from orchestration.tenancy.exporting import Archived, export_tenant, verify_export
+
+    if verify:
+        _say_archived(Archived(Path(which), verify_export(Path(which))), as_json)
+        return
+    tenant = find_tenant(which, cell)
+    _say_archived(export_tenant(tenant, settings=settings_of_platform(), progress=progress_to_stderr()), as_json)
+
+
+@tenant_app.command("backup")
+def backup(
+    which: WhichArgument,
+    *,
+    cell: CellOption = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=30, help="Days after which it is removed.")] = 30,
+    as_json: JsonOption = False,
+) -> None:
+    """Back one tenant up; its cell's expired backups are removed."""
+    from orchestration.tenancy.backup import backup_tenant
+
+    tenant = find_tenant(which, cell)
+    done = backup_tenant(tenant, settings=settings_of_platform(), progress=progress_to_stderr(), kept_days=days)
+    _say_archived(done, as_json)
+
+
+@tenant_app.command("restore")
+def restore(
+    which: Annotated[
+        str, typer.Argument(help="The tenant's id or subdomain, for its newest backup; or a backup's path.")
+    ],
+    *,
+    cell: CellOption = None,
+    even_if_erased: Annotated[
+        bool, typer.Option("--even-if-erased", help="Also a tenant that was erased, from a copy kept elsewhere.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace exactly one tenant's rows by those of a backup, or bring a deleted tenant back."""
+    from orchestration.tenancy.backup import choose_backup, restore_tenant
+
+    only, settings = parse_cell_option(cell), settings_of_platform()
+    path = choose_backup(which, cell=only, settings=settings)
+    tenant = restore_tenant(
+        path, cell=only, settings=settings, progress=progress_to_stderr(), even_if_erased=even_if_erased
+    )
+    _say(tenant, as_json, backup=str(path))
+
+
+@tenant_app.command("erase")
+def erase(
+    which: WhichArgument,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a tenant from every store, with a proof and a certificate. Nothing brings it back."""
+    from dataclasses import asdict
+
+    from orchestration.tenancy import certificates
+    from orchestration.tenancy.erasing import erase_tenant, subdomain_to_erase
+
+    settings = settings_of_platform()
+    subdomain = subdomain_to_erase(which, settings)
+    if not yes:
+        typed = typer.prompt(
+            f"All of tenant {subdomain!r} is going to be erased. Type its subdomain to go on", err=True
+        )
+        if typed != subdomain:
+            raise TenantMistakeError(f"{typed!r} is not {subdomain!r}: nothing was erased")
+    certificate = erase_tenant(which, settings=settings, progress=progress_to_stderr())
+    if as_json:
+        typer.echo(json.dumps(asdict(certificate), indent=2))
+    else:
+        typer.echo(certificate.as_text(), nl=False)
+        typer.echo(f"in {certificates.directory(certificate.cell, settings)}", err=True)

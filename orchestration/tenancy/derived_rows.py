@@ -1,12 +1,11 @@
 """Rows that follow from a tenant's own when those have moved or come back: what landed for dbt, and the rollup."""
 
-from importlib import import_module
-
 from psycopg import sql
 
 from orchestration.cells import routing
 from orchestration.cells.relations import Edition
 from orchestration.settings import Settings
+from orchestration.tenancy import landing
 from orchestration.tenancy.registry import Tenant
 
 ROLLUP = "analytics.events_hourly"
@@ -16,7 +15,8 @@ def land(tenant: Tenant, settings: Settings) -> str:
     """Land the rows of an own schema or database in the cell's shared tables, where dbt reads them."""
     if tenant.model == "shared":
         return "dbt reads its rows where they are"
-    return str(import_module("orchestration.tenancy.landing").land_tenant(tenant, settings=settings))
+    landed = landing.land(tenant, settings)
+    return landed.passed_over or f"{sum(landed.rows.values())} rows landed for dbt"
 
 
 def refresh_rollup(tenant: Tenant, edition: Edition, settings: Settings) -> None:

@@ -125,10 +125,11 @@ class _Begun:
     tenant_id: UUID
     cell: Cell
     model: Model
+    subdomain: str
 
 
 _BY_SUBDOMAIN = """
-    select tenant_id, facts ->> 'model' from platform.tenant_operations
+    select tenant_id, facts ->> 'model', facts ->> 'subdomain' from platform.tenant_operations
     where verb = 'erase' and state in ('running', 'failed')
         and (tenant_id::text = lower(%(which)s) or facts ->> 'subdomain' = %(which)s)
 """
@@ -142,8 +143,19 @@ def _begun(which: str, settings: Settings) -> _Begun | None:
         except (routing.CellUnavailableError, endpoints.EndpointError):
             continue
         if row is not None and row[1] is not None:
-            return _Begun(row[0], cell, row[1])
+            return _Begun(row[0], cell, row[1], row[2])
     return None
+
+
+def subdomain_to_erase(which: str, settings: Settings | None = None) -> str:
+    """Return the subdomain of the tenant that is to be erased, for whoever asks whether it is meant.
+
+    Raises:
+        UnknownTenantError: there is no such tenant.
+    """
+    settings = settings or get_settings()
+    begun = _begun(which, settings)
+    return begun.subdomain if begun is not None else find(which, None, settings).subdomain
 
 
 def erase_tenant(which: str, *, settings: Settings | None = None, progress: Progress = silent) -> Certificate:
@@ -168,7 +180,7 @@ def erase_tenant(which: str, *, settings: Settings | None = None, progress: Prog
         tenant = find(which, None, settings)
         if tenant.status == "moving":
             raise OperationError(f"tenant {tenant} is being moved: end that first with `capstone tenant move`")
-        begun = _Begun(tenant.id, tenant.cell, tenant.model)
+        begun = _Begun(tenant.id, tenant.cell, tenant.model, tenant.subdomain)
     with operation(begun.cell, begun.tenant_id, "erase", settings=settings) as running:
         erase = _Erase(begun, running, settings)
         run_steps(running, erase.steps(), progress, close=False)

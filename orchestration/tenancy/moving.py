@@ -35,7 +35,7 @@ from orchestration.tenancy.holdings import (
 )
 from orchestration.tenancy.placement import placement
 from orchestration.tenancy.provisioning import deprovision, provision
-from orchestration.tenancy.registry import Model, Status, Tenant, TenantError, UnknownTenantError, find, of_id
+from orchestration.tenancy.registry import MODELS, Model, Status, Tenant, TenantError, UnknownTenantError, find, of_id
 from orchestration.tenancy.residency import require_residency
 from orchestration.tenancy.row_replacement import (
     copy_persons,
@@ -77,6 +77,20 @@ _POINT_OF_NO_RETURN = "close"
 
 class MoveError(TenantError):
     """A tenant cannot be moved as asked; the message says why, and in what state it is."""
+
+
+def parse_model(name: str | None) -> Model | None:
+    """Return ``name`` as a model, None for none.
+
+    Raises:
+        MoveError: it is no model.
+    """
+    for model in MODELS:
+        if name == model:
+            return model
+    if name is not None:
+        raise MoveError(f"unknown model {name!r}: one of {', '.join(MODELS)} is needed")
+    return None
 
 
 def _open_move(tenant_id: UUID, settings: Settings) -> tuple[Cell, Journaled] | None:
