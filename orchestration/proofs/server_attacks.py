@@ -34,7 +34,8 @@ def attack_server(cell: Cell, relations: Sequence[Relation], settings: Settings)
         row = auditor.execute(_NEWEST_CHUNK.read_text()).fetchone()
         readable = [name for name in _readable(relations) if _exists(auditor, name)]
     chunk = int(row[0]) if row else 0
-    attempts = [*_listed(chunk), *_early_looks(readable)]
+    shared = [relation.name for relation in relations if relation.kind == "global"]
+    attempts = [*_listed(chunk, shared), *_early_looks(readable)]
     with routing.connect(cell, "app", application_name="capstone attack", settings=settings) as app:
         return try_all(app, attempts)
 
@@ -47,9 +48,10 @@ def _entries() -> dict[str, dict[str, object]]:
     return entries
 
 
-def _listed(chunk: int) -> Iterator[Attempt]:
+def _listed(chunk: int, shared: Sequence[str]) -> Iterator[Attempt]:
     for name, entry in _entries().items():
         statement = str(entry["statement"]).replace("{chunk}", f"{chunk}::oid::regclass")
+        statement = statement.replace("'{global}'", f"'{{{','.join(shared)}}}'")
         yield Attempt(
             name, str(entry["object"]), sql.SQL(_literal(statement)), by_rows=bool(entry.get("by_rows", False))
         )

@@ -98,7 +98,11 @@ def subject(world: "ProofCells") -> Iterator[Subject]:
 
         administrator, auditor = connect("superuser"), connect("auditor")
         own = database_name(of_database)
-        names = _names(administrator) | {"schema": schema_names(of_schema)["ecommerce"], "own_database": own}
+        names = _names(administrator) | {
+            "of_schema": of_schema.hex,
+            "schema": schema_names(of_schema)["ecommerce"],
+            "own_database": own,
+        }
         found = Subject(
             world,
             administrator,
