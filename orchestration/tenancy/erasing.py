@@ -94,6 +94,7 @@ NOT_ERASED: Mapping[str, str] = {
     "proofs": "names of objects and counts, never a value; the newest 500 of a suite, at most 30 days",
     "replication": "only relations that no tenant has rows in leave the server; a standby follows the write-ahead log",
     "certificates": "salted digests and counts: the evidence of the erasure itself",
+    "evidence": "names of objects and counts, never a tenant's id or value; kept as long as an auditor wants it",
     "data docs": "names of objects and counts; the last 20 validations of a suite",
     "dbt docs": "descriptions and columns of models, no rows",
     "dbt artifacts": "SQL and counts; overwritten by the next run",
