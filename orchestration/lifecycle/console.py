@@ -104,10 +104,29 @@ def _gate(cell: CellStatus) -> str:
     return "[green]open[/green]" if not shut else f"[red]closed[/red]: {escape(shut[0].suite)} {shut[0].reason}"
 
 
+def _tenants(cell: CellStatus) -> str:
+    """Return how many tenants a cell has, and how many of them do not share tables."""
+    if cell.tenants is None:
+        return "-"
+    own = [f"{count} {model}" for model, count in cell.tenants.items() if model != "shared"]
+    return str(sum(cell.tenants.values())) + (f" ({', '.join(own)})" if own else "")
+
+
 def cells_table(status: PlatformStatus) -> Table:
     """Return what runs where: each cell, its database, its Redis, its gate."""
     table = Table(title=f"Capstone at {status.home}", title_justify="left")
-    for column in ("cell", "state", "PostgreSQL", "port", "TimescaleDB", "edition", "Redis port", "Redis", "gate"):
+    for column in (
+        "cell",
+        "state",
+        "PostgreSQL",
+        "port",
+        "TimescaleDB",
+        "edition",
+        "Redis port",
+        "Redis",
+        "tenants",
+        "gate",
+    ):
         table.add_column(column)
     control = status.control
     table.add_row("control", _coloured(control.state), control.version, str(control.port or "-"))
@@ -122,6 +141,7 @@ def cells_table(status: PlatformStatus) -> Table:
             postgres.edition or "-",
             str(redis.port or "-"),
             _coloured(redis.state),
+            _tenants(cell),
             _gate(cell),
         )
     return table

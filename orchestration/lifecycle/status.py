@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
+
 from orchestration.cells.endpoints import EndpointError
-from orchestration.cells.regions import CELLS, CLUSTERS, Cluster
+from orchestration.cells.regions import CELLS, CLUSTERS, Cell, Cluster
+from orchestration.cells.routing import CellUnavailableError
 from orchestration.engines.local import EngineStatus, LocalEngines
 from orchestration.lifecycle import docs_site, services
 from orchestration.lifecycle.gates import gates
@@ -15,6 +18,7 @@ from orchestration.lifecycle.graphql import DagsterGraphQL, GraphQLError, Webser
 from orchestration.loading.window import Window, read_window, window_file
 from orchestration.proofs.gate import GateState
 from orchestration.settings import Settings
+from orchestration.tenancy.registry import Model, tenants_by_model
 
 _ASSETS = """
 query {
@@ -45,11 +49,15 @@ class ServerState:
 
 @dataclass(frozen=True)
 class CellStatus:
-    """One cell: its database, its Redis, and the newest verdict of each suite; no gate before the first schema."""
+    """One cell: its database, its Redis, and the newest verdict of each suite; no gate before the first schema.
+
+    ``tenants`` counts them by model; None where nobody can be asked.
+    """
 
     postgres: ServerState
     redis: ServerState
     gates: tuple[GateState, ...]
+    tenants: dict[Model, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,16 @@ def _cell_gates(cell: Cluster, settings: Settings, postgres: ServerState) -> tup
     if cell == "control" or postgres.state not in ("running", "external"):
         return ()
     return gates(cell, settings)
+
+
+def _cell_tenants(cell: Cell, settings: Settings, postgres: ServerState) -> dict[Model, int] | None:
+    if postgres.state not in ("running", "external"):
+        return None
+    try:
+        return tenants_by_model(cell, settings)
+    except (psycopg.Error, CellUnavailableError, EndpointError):
+        # Before the first `up` there is neither a schema nor a login.
+        return None
 
 
 def group_states(nodes: Sequence[dict[str, Any]]) -> dict[str, GroupStatus]:
@@ -184,7 +202,12 @@ def status(settings: Settings) -> PlatformStatus:
         window=read_window(settings) if window_file(settings).exists() else None,
         control=postgres["control"],
         cells={
-            cell: CellStatus(postgres[cell], _server(found, cell, "redis"), _cell_gates(cell, settings, postgres[cell]))
+            cell: CellStatus(
+                postgres[cell],
+                _server(found, cell, "redis"),
+                _cell_gates(cell, settings, postgres[cell]),
+                _cell_tenants(cell, settings, postgres[cell]),
+            )
             for cell in CELLS
         },
         services=_service_states(settings, client),

@@ -180,3 +180,16 @@ def tenants(
         cell, "auditor", autocommit=True, application_name="capstone tenant", settings=settings or get_settings()
     ) as connection:
         return list(_selected(connection, cell, given, after=after, most=most))
+
+
+def tenants_by_model(cell: Cell, settings: Settings | None = None) -> dict[Model, int]:
+    """Return how many tenants of each model ``cell`` has; models without any are left out.
+
+    Raises:
+        CellUnavailableError: the cell does not answer.
+        psycopg.Error: its schemas are not there yet.
+    """
+    with routing.connect(
+        cell, "auditor", autocommit=True, application_name="capstone tenant", settings=settings or get_settings()
+    ) as connection:
+        return dict(connection.execute("select model, count(*) from saas.tenants group by model order by model desc"))

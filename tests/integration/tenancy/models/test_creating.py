@@ -18,7 +18,7 @@ from orchestration.tenancy.creating import (
     create_tenants,
 )
 from orchestration.tenancy.placement import placement_of
-from orchestration.tenancy.registry import UnknownTenantError, find, tenants
+from orchestration.tenancy.registry import UnknownTenantError, find, tenants, tenants_by_model
 
 
 def test_a_tenant_is_made_once_and_asked_for_again_returned_as_it_is(models: Any) -> None:
@@ -143,6 +143,11 @@ def test_ten_thousand_tenants_are_made_within_a_minute(models: Any) -> None:
     assert all(each.made and each.tenant.status == "active" for each in created)
     assert seconds < 60, f"{seconds:.1f} s"
     assert len(tenants("na", models.settings, after="merchant-", most=3)) == 3
-    made = [each.tenant.id for each in created]
-    models.execute("delete from ecommerce.store_settings where tenant_id = any(%s)", (made,))
-    models.execute("delete from saas.tenants where id = any(%s)", (made,))
+
+
+def test_a_cells_tenants_are_counted_by_model(models: Any) -> None:
+    before = tenants_by_model("apac", models.settings)
+    models.tenant("schema", cell="apac")
+    models.tenant("shared", cell="apac")
+    after = tenants_by_model("apac", models.settings)
+    assert {model: after[model] - before.get(model, 0) for model in after} == {"schema": 1, "shared": 1}
