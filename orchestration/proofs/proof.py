@@ -25,6 +25,7 @@ from orchestration.proofs.server_attacks import attack_server
 from orchestration.proofs.session import rule_session
 from orchestration.proofs.session_attacks import attack_sessions
 from orchestration.proofs.tenant_databases import prove_databases
+from orchestration.proofs.tenant_schemas import attacked_relations
 from orchestration.quality.data_docs import DataDocs
 from orchestration.quality.suite import load_suite
 from orchestration.quality.validation import Offender, SuiteResult, Verdict, validate
@@ -204,15 +205,17 @@ def _run(connection: psycopg.Connection[TupleRow], cell: Cell, suites: Sequence[
 
 
 def all_attacks(cell: Cell, relations: Sequence[Relation], settings: Settings) -> list[Attack]:
-    """Attack rows, sessions and the server of ``cell`` as role ``app``.
+    """Attack rows, sessions and the server of ``cell`` as role ``app``; rows also in schemas of single tenants.
 
     Raises:
         psycopg.Error, CellUnavailableError: the attacks could not be carried out, so nothing is proven.
     """
+    with routing.connect(cell, "auditor", application_name="capstone proof", settings=settings) as auditor:
+        attacked = attacked_relations(auditor, relations)
     return [
-        *attack(cell, relations, settings),
+        *attack(cell, attacked, settings),
         *attack_sessions(cell, settings),
-        *attack_server(cell, relations, settings),
+        *attack_server(cell, attacked, settings),
     ]
 
 

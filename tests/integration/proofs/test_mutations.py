@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 import yaml
+from psycopg import sql
 
 from orchestration.cells import routing
 from orchestration.cells.endpoints import Role
@@ -25,7 +26,7 @@ from orchestration.proofs.proof import SUITES_DIRECTORY, all_attacks
 from orchestration.proofs.session import rule_session
 from orchestration.proofs.tenant_databases import prove_databases
 from orchestration.quality.suite import Suite, load_suite
-from orchestration.tenancy.placement import database_name, schema_names
+from orchestration.tenancy.placement import database_name, placement_of, schema_names
 from orchestration.tenancy.provisioning import deprovision, provision
 from orchestration.tenancy.registry import Model, Tenant
 
@@ -127,6 +128,9 @@ def _tenant(world: "ProofCells", model: Model) -> Iterator[UUID]:
             (tenant.id, tenant.name, tenant.subdomain, tenant.plan, tenant.model),
         )
     provision(tenant, model, "na", world.settings)
+    with placement_of(tenant).connect("loader", world.settings) as loader:
+        settings_of_store = placement_of(tenant).relation("ecommerce.store_settings")
+        loader.execute(sql.SQL("insert into {} (tenant_id) values ({})").format(settings_of_store, tenant.id))
     try:
         yield tenant.id
     finally:
