@@ -108,7 +108,7 @@ def write_persons(connection: Connection, relation: str, given: Sequence[str], b
         sql.SQL("create temporary table arriving (like {} including generated) on commit drop").format(table)
     )
     row_copy.write_rows(connection, sql.Identifier("pg_temp", "arriving"), given, blocks)
-    on_conflict = sql.SQL("nothing")
+    on_conflict: sql.Composable = sql.SQL("nothing")
     if relation == "geo.users":
         on_conflict = sql.SQL("update set ({}) = row({}) where here.email = ''").format(
             names(given), sql.SQL(", ").join(sql.SQL("excluded.{}").format(sql.Identifier(name)) for name in given)
