@@ -6,9 +6,12 @@
 #}
 
 {#
-  Rows of int_user_periods: tenant_id, user_id, step, first_day, last_day, day_bits, week_bits, month_bits. Without
-  `kept` every user of the events; with it, those who have events in the refreshed days, or had: of these users exactly
-  the bits of these days are replaced, and users without any bit left give no row.
+  Rows of int_user_periods: tenant_id, user_id, step, first_day, last_day, day_bits, week_bits, month_bits, stale_days.
+  Without `kept` every user of the events; with it, those who have events in the refreshed days, or had: of these users
+  exactly the bits of these days are replaced, and users without any bit left give no row.
+
+  stale_days: the days whose bit has changed, and the first day before and after where that has, besides those already
+  there; null where nothing has. What is refreshed without an end is computed whole by whatever rests on it, and has none.
 
   events   parenthesised query: tenant_id, user_id, step, day; at least those of the refreshed days
   bounds   relation or parenthesised query: tenant_id, step, from_day, to_day: the days to refresh, none before from_day,
@@ -69,6 +72,11 @@
             a.user_id,
             a.step,
             least(t.first_day, b.from_day) as base_day,
+            b.from_day,
+            b.to_day,
+            t.first_day as old_first_day,
+            t.day_bits as old_bits,
+            t.stale_days as old_stale_days,
             case
                 when t.first_day < b.from_day
                     then rpad(left(t.day_bits::text, b.from_day - t.first_day), b.from_day - t.first_day, '0')
@@ -97,6 +105,13 @@
             step,
             base_day + strpos(days, '1') - 1 as first_day,
             btrim(days, '0') as days
+            {%- if kept is not none %},
+            from_day,
+            to_day,
+            old_first_day,
+            old_bits,
+            old_stale_days
+            {%- endif %}
         from rebuilt
         where strpos(days, '1') > 0
         {#- Made once a row, and not again for every week and month that looks at it. #}
@@ -135,7 +150,29 @@
                 (t.first_day + length(t.days) - 1)::timestamp,
                 interval '1 month'
             ) as n (starts)
-        )::bit varying as month_bits
+        )::bit varying as month_bits,
+        {% if kept is none -%}
+        null::datemultirange as stale_days
+        {%- else -%}
+        (
+            select range_agg(s.days)
+            from (
+                select u.days
+                from unnest(t.old_stale_days) as u (days)
+                union all
+                select daterange(d.day, d.day, '[]')
+                from generate_series(t.from_day - t.first_day, t.to_day - t.first_day) as n (i)
+                cross join lateral (select t.first_day + n.i as day, t.first_day + n.i - t.old_first_day as old_i) as d
+                {#- Outside of the bits, and where there were none, the day was none of the user's. #}
+                where (substr(t.days, n.i + 1, 1) = '1')
+                    <> coalesce(d.old_i >= 0 and substr(t.old_bits::text, d.old_i + 1, 1) = '1', false)
+                union all
+                select daterange(u.day, u.day, '[]')
+                from unnest(array[t.old_first_day, t.first_day]) as u (day)
+                where t.old_first_day <> t.first_day
+            ) as s
+        ) as stale_days
+        {%- endif %}
     from trimmed as t
 )
 {%- endmacro %}

@@ -11,12 +11,34 @@ and {{ in_run_dates(alias ~ '.day', before=funnel_lookback_days(funnel) | int, a
 {{ lookbacks | max }}
 {%- endmacro %}
 
-{# Rows of funnels that are not configured any more. #}
+{# Rows of funnels that are not configured any more. Nothing where there are none: looking for them would read all. #}
 {% macro delete_removed_funnels(relation) %}
     {%- set names = [] -%}
-    {%- for funnel in configured_funnels() -%}{%- do names.append(funnel_literal(funnel.name)) -%}{%- endfor %}
+    {%- for funnel in configured_funnels() -%}{%- do names.append(funnel.name) -%}{%- endfor -%}
+    {%- for name in kept_funnels(relation) if name not in names %}
     delete from {{ relation }} as t
-    where t.funnel not in ({{ names | join(', ') }});
+    where t.funnel = {{ funnel_literal(name) }};
+    {%- endfor %}
+{% endmacro %}
+
+{# Names of the funnels that have rows, each found in the index (funnel, day) behind the one before. #}
+{% macro kept_funnels(relation) %}
+    {%- if not execute -%}{{ return([]) }}{%- endif -%}
+    {%- set query -%}
+    with recursive names as (
+        select min(funnel) as funnel
+        from {{ relation }}
+        union all
+        select (select min(t.funnel) from {{ relation }} as t where t.funnel > n.funnel)
+        from names as n
+        where n.funnel is not null
+    )
+
+    select funnel
+    from names
+    where funnel is not null
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values() | list) }}
 {% endmacro %}
 
 {% macro delete_stale_int_funnel_paths(relation, new_rows) %}
@@ -70,20 +92,23 @@ and {{ in_run_dates(alias ~ '.day', before=funnel_lookback_days(funnel) | int, a
     where t.day >= {{ retained_from() }}
         and (
         {%- for funnel in configured_funnels() %}
-            ({{ in_refreshed_starts(funnel, 't', after=27) }}) or
+            ({{ in_refreshed_starts(funnel, 't', after=27) }}){{ ' or' if not loop.last }}
         {%- endfor %}
-            t.is_complete <> {{ windows_are_over('t') }}
+        );
+    delete from {{ relation }} as t
+    where t.day >= {{ retained_from() }}
+        and (t.tenant_id, t.funnel, t.day) in (
+            select r.tenant_id, r.funnel, r.day
+            from {{ relation }} as r
+            left join {{ ref('int_tenant_activity') }} as a on r.tenant_id = a.tenant_id
+            where r.is_complete <> {{ windows_are_over('r', 'a') }}
         );
 {% endmacro %}
 
-{# Whether every event that can still belong to a row's paths is in: the window of its last start ends with the data. #}
-{% macro windows_are_over(alias) -%}
-coalesce(
-    {{ alias }}.window_ends_at <= (
-        select (a.last_day + 1)::timestamp at time zone 'UTC'
-        from {{ ref('int_tenant_activity') }} as a
-        where a.tenant_id = {{ alias }}.tenant_id
-    ),
-    false
-)
+{#
+  Whether every event that can still belong to a row's paths is in: the window of its last start ends with the data.
+  activity is int_tenant_activity, left joined by tenant_id.
+#}
+{% macro windows_are_over(alias, activity) -%}
+coalesce({{ alias }}.window_ends_at <= ({{ activity }}.last_day + 1)::timestamp at time zone 'UTC', false)
 {%- endmacro %}

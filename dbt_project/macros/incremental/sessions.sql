@@ -3,6 +3,26 @@
 {{ alias }}.ended_at >= {{ run_start(session_days_around()) }} and {{ alias }}.started_at < {{ run_end(session_days_around()) }}
 {%- endmacro %}
 
+{#
+  The moments between which sessions near the run's days lie, as {first, last}, for the planner: with constants it leaves
+  out the chunks beyond, with a subquery it plans a year of them. Looked up before the model's own statement; one run at
+  a time is in a cell. Where there is no such session yet, a subquery does.
+#}
+{% macro near_sessions_reach(relation) %}
+    {#- Without OFFSET 0 the least is looked for from the first session of all onwards, in an index of all. -#}
+    {%- set near = '(select started_at, ended_at from ' ~ relation ~ ' as s where ' ~ session_is_near('s') ~ ' offset 0)' -%}
+    {%- set first = '(select min(s.started_at) from ' ~ near ~ ' as s)' -%}
+    {%- set last = '(select max(s.ended_at) from ' ~ near ~ ' as s)' -%}
+    {#- Unit tests have no such relation. -#}
+    {%- if execute and model.resource_type == 'model' -%}
+        {%- set found = run_query('select ' ~ first ~ '::text, ' ~ last ~ '::text').rows[0] -%}
+        {%- if found[0] is not none -%}
+            {{ return({'first': "timestamptz '" ~ found[0] ~ "'", 'last': "timestamptz '" ~ found[1] ~ "'"}) }}
+        {%- endif -%}
+    {%- endif -%}
+    {{ return({'first': first, 'last': last}) }}
+{% endmacro %}
+
 {% macro delete_stale_int_sessions(relation, new_rows) %}
     delete from {{ relation }} as t
     where {{ session_is_near('t') if run_days() is not none else 'true' }};
@@ -32,6 +52,22 @@
     )
     {%- endif %}
 )
+{%- if run_days() is not none %}
+{#- What both have in common, for an index. #}
+and {{ alias }}.day <= {{ run_days().last }} + {{ around }}
+and {{ alias }}.day >= coalesce(
+    (
+        select min(s.day)
+        from (
+            select s.day
+            from {{ ref('int_sessions') }} as s
+            where s.ended_at >= {{ run_start(around) }} and s.started_at < {{ run_start(around) }}
+            offset 0
+        ) as s
+    ),
+    {{ run_days().first }} - {{ around }}
+)
+{%- endif %}
 {%- endmacro %}
 
 {% macro delete_stale_fct_sessions(relation, new_rows) %}

@@ -15,8 +15,9 @@
 
 {#- A user's first touch is the first event of all. Only events of the run's days have changed, so of a user whose
     first touch lies before them nothing can change, and for one with events in them the first of these decides. The
-    events of other days are read only of users whose first touch lay in the run's days and who have no event there
-    any more. Equal times: the lower event_id is first. -#}
+    later events are read only of users whose first touch lay in the run's days and who have no event there any more:
+    the planner leaves out the chunks before. An earlier event would have been the first touch, or its day's run is
+    still to come. Equal times: the lower event_id is first. -#}
 {%- set partial = is_incremental() and run_days() is not none %}
 -- depends_on: {{ ref('int_tenant_activity') }}
 
@@ -44,7 +45,7 @@ firsts as (
     cross join lateral (
         select occurred_at, device_type, country, referrer
         from {{ ref('stg_events') }} as e
-        where e.tenant_id = t.tenant_id and e.user_id = t.user_id
+        where e.tenant_id = t.tenant_id and e.user_id = t.user_id and occurred_at >= {{ run_end() }}
         order by occurred_at, event_id, event_type
         limit 1
     ) as e

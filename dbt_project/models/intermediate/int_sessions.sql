@@ -18,6 +18,7 @@
     sessions that touch its days or the day before or after them, each as a whole: of those that reach further, the
     events beyond are read too. -#}
 {%- set partial = is_incremental() and run_days() is not none %}
+{%- set reach = near_sessions_reach(this) if partial else none %}
 {%- set columns = [
     'tenant_id', 'user_id', 'session_id', 'event_id', 'event_type', 'occurred_at', 'device_type', 'country', 'referrer'
 ] %}
@@ -44,16 +45,12 @@ with run_events as (
             (
                 t.started_at < {{ run_start(session_days_around()) }}
                 and e.occurred_at < {{ run_start(session_days_around()) }}
-                and e.occurred_at >= (
-                    select min(s.started_at) from {{ this }} as s where {{ session_is_near('s') }}
-                )
+                and e.occurred_at >= {{ reach.first }}
             )
             or (
                 t.ended_at >= {{ run_end(session_days_around()) }}
                 and e.occurred_at >= {{ run_end(session_days_around()) }}
-                and e.occurred_at <= (
-                    select max(s.ended_at) from {{ this }} as s where {{ session_is_near('s') }}
-                )
+                and e.occurred_at <= {{ reach.last }}
             )
         )
     {%- endif %}

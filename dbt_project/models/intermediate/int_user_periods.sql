@@ -39,5 +39,6 @@ select
     last_day,
     day_bits,
     week_bits,
-    month_bits
+    month_bits,
+    stale_days
 from {{ user_periods(events, user_period_bounds(known_steps), this if is_incremental() else none) }} as p

@@ -35,8 +35,10 @@ MODELS = (
     "intermediate.int_tenant_days",
     "intermediate.int_event_sequences",
     "intermediate.int_first_touch",
+    "intermediate.int_user_periods",
     "intermediate.int_funnel_paths",
     "intermediate.int_sessions",
+    "marts.fct_cohort_retention",
     "marts.fct_funnel",
     "marts.fct_funnel_by_first_touch",
     "marts.fct_funnel_conversion",
@@ -60,6 +62,43 @@ FUNNELS = [
         "exclusions": [{"type": "search", "from": 0, "to": 1}],
     },
 ]
+COHORTS = [
+    {
+        "name": "buyers",
+        "kind": "first_time",
+        "target_event": "purchase",
+        "return_event": "purchase",
+        "periods": ["day", "week", "month"],
+    },
+    {
+        "name": "searchers",
+        "kind": "first_time",
+        "target_event": "search",
+        "return_event": {"type": None},
+        "periods": ["day", "week"],
+    },
+    {
+        "name": "seen_again",
+        "kind": "recurring",
+        "target_event": "purchase",
+        "return_event": "page_view",
+        "periods": ["month", "day"],
+    },
+    {
+        "name": "not_lost",
+        "kind": "rolling",
+        "target_event": "purchase",
+        "return_event": "purchase",
+        "periods": ["week"],
+    },
+]
+# What these do in the transaction that has refreshed them.
+POST_HOOKS = {
+    "marts.fct_funnel_by_first_touch": "update intermediate.int_first_touch set is_moved = false where is_moved",
+    "marts.fct_cohort_retention": (
+        "update intermediate.int_user_periods set stale_days = null where stale_days is not null"
+    ),
+}
 STAND_IN = (date(2001, 1, 1), date(2001, 1, 2))
 DAY = date(2026, 3, 2)
 # A month apart: sums over 28 days, and days without anything between.
@@ -108,11 +147,12 @@ def programs(dbt: Dbt, prove: Callable[..., None]) -> Programs:
         done = dbt("run", "--select", "staging", *names, *arguments, "--vars", json.dumps(variables))
         assert done.returncode == 0, done.stdout
 
-    run("--full-refresh", funnels=FUNNELS)
+    configured = {"funnels": FUNNELS, "cohorts": COHORTS}
+    run("--full-refresh", **configured)
     rebuild = {model: _compiled("compiled", model) for model in MODELS}
-    run(funnels=FUNNELS)
+    run(**configured)
     all_days = tuple(_program(model) for model in MODELS)
-    run(funnels=FUNNELS, start_day=STAND_IN[0].isoformat(), end_day=STAND_IN[1].isoformat())
+    run(**configured, start_day=STAND_IN[0].isoformat(), end_day=STAND_IN[1].isoformat())
     return Programs(_compiled("compiled", ACTIVITY), rebuild, all_days, tuple(_program(model) for model in MODELS))
 
 
@@ -143,9 +183,8 @@ def run(connection: Connection, programs: Programs, days: tuple[date, date] | No
         with connection.transaction():
             connection.execute(f"create temporary table {program.temporary} on commit drop as {texts[0]}".encode())
             connection.execute(texts[1].encode())
-            if program.model == "marts.fct_funnel_by_first_touch":
-                # Its post-hook, in the same transaction.
-                connection.execute("update intermediate.int_first_touch set is_moved = false where is_moved")
+            if program.model in POST_HOOKS:
+                connection.execute(POST_HOOKS[program.model].encode())
         if program.model == MODELS[0]:
             _activity(connection, programs)
 
@@ -264,7 +303,8 @@ def test_what_was_made_of_events_that_retention_dropped_stays(
 
     kept_from = DAYS[2]
     gone = f"day < '{kept_from}'"
-    marts = [model for model in MODELS if model.startswith("marts.fct_")]
+    # Cohorts have no day of their own; their bits stay.
+    marts = [model for model in MODELS if model.startswith("marts.fct_") and "cohort" not in model]
     touches = "intermediate.int_first_touch"
     before = {model: rows(model, gone) for model in marts}
     first_touches = rows(touches, f"first_at < '{kept_from}Z'")

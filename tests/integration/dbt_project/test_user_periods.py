@@ -18,7 +18,7 @@ TENANTS = (UUID(int=1), UUID(int=2))
 STEPS = ("T", "R")
 # The turn of a year, a leap day, and months apart: weeks and months of every length, more than a word of 60 days.
 DAYS = [date(2024, 12, 28) + timedelta(days=n) for n in range(8)] + [date(2024, 2, 29), date(2025, 3, 31)]
-COLUMNS = ("tenant_id", "user_id", "step", "first_day", "last_day", "day_bits", "week_bits", "month_bits")
+KEPT = "(select tenant_id, user_id, step, first_day, last_day, day_bits, week_bits, month_bits from {})"
 NEW_ROWS = "new_rows"
 
 
@@ -121,7 +121,8 @@ def empty(events: Connection) -> Connection:
     events.execute("truncate stream; drop table if exists kept, all_tenants")
     events.execute(
         "create temporary table kept (tenant_id uuid, user_id bigint, step text, first_day date, last_day date,"
-        " day_bits bit varying, week_bits bit varying, month_bits bit varying, primary key (tenant_id, user_id, step))"
+        " day_bits bit varying, week_bits bit varying, month_bits bit varying, stale_days datemultirange,"
+        " primary key (tenant_id, user_id, step))"
     )
     events.execute("create temporary table all_tenants as select unnest(%s::uuid[]) as tenant_id", (list(TENANTS),))
     return events
@@ -173,7 +174,7 @@ def test_any_order_of_loads_and_runs_ends_in_a_rebuild_and_in_brute_force(
     for day in rest:
         run(empty, render, day, day)
     rebuilt = periods_query(render, (min(DAYS), None), kept=None)
-    assert rows(empty, "kept") == rows(empty, rebuilt)
+    assert rows(empty, KEPT.format("kept")) == rows(empty, KEPT.format(f"{rebuilt} as p"))
 
     active: Days = {
         (tenant, user, step, day)
@@ -216,6 +217,51 @@ def test_a_run_touches_only_users_of_its_days(empty: Connection, render: Render)
     assert {user for user in before if before[user] != after[user]} == {3}
     run(empty, render, day.date(), day.date())
     assert set(dict(empty.execute(query).fetchall())) == {1, 3}
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_the_days_that_have_changed_are_marked_until_somebody_takes_the_marks_away(
+    empty: Connection, render: Render, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 -- test data
+    for _ in range(3):
+        for day in chance.sample(DAYS, 4):
+            _change(empty, chance, day)
+            run(empty, render, day, day)
+    empty.execute("update kept set stale_days = null")
+    before = _active_days(empty)
+    marked: dict[Any, set[date]] = {}
+    for day in chance.sample(DAYS, 4):
+        _change(empty, chance, day)
+        earlier = _active_days(empty)
+        run(empty, render, day, day + timedelta(days=chance.choice((0, 2))))
+        for user, days in _active_days(empty).items():
+            # A user without any day loses its row, and the marks with it.
+            known = earlier.get(user, set())
+            kept = marked.get(user, set()) if known else set()
+            marked[user] = (
+                kept | (days ^ known) | ({min(days), min(known)} if known and min(days) != min(known) else set())
+            )
+    after = _active_days(empty)
+    stale = dict(
+        empty.execute(
+            "select (tenant_id, user_id, step)::text, array(select generate_series(lower(r)::timestamp, upper(r) - 1,"
+            " interval '1 day')::date from unnest(stale_days) as r) from kept"
+        ).fetchall()
+    )
+    assert {user: set(days) for user, days in stale.items()} == {user: marked.get(user, set()) for user in after}
+    assert all(stale[user] for user in after if after[user] != before.get(user))
+
+
+def _active_days(connection: Connection) -> dict[str, set[date]]:
+    """Return the days of each kept row."""
+    found: dict[str, set[date]] = {}
+    for user, day in connection.execute(
+        "select (tenant_id, user_id, step)::text, first_day + n from kept"
+        " cross join lateral generate_series(0, length(day_bits) - 1) as n where get_bit(day_bits, n) = 1"
+    ).fetchall():
+        found.setdefault(user, set()).add(day)
+    return found
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -2,16 +2,18 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='apply_difference',
+        incremental_strategy='refresh_cohort_cells',
         unique_key=['tenant_id', 'cohort_name', 'period', 'cohort', 'period_offset'],
         on_schema_change='fail',
         indexes=[
             {'columns': ['tenant_id', 'cohort_name', 'period', 'cohort', 'period_offset'], 'unique': true},
+            {'columns': ['period', 'return_period']},
         ],
+        post_hook="{{ clear_stale_user_periods() }}",
     )
 }}
 
-with tenant_days as (
+{%- set tenant_days %}
     select
         k.tenant_id,
         k.first_day,
@@ -24,22 +26,46 @@ with tenant_days as (
         group by tenant_id
     ) as k
     left join {{ ref('int_tenant_activity') }} as a on k.tenant_id = a.tenant_id
+{%- endset %}
+{%- set days = run_days() %}
+
+{#- A run of days computes the cells that it can have changed; see cohort_retention_changes. -#}
+{% if is_incremental() and days is not none -%}
+{%- set cohorts = [] %}
+{%- for cohort in configured_cohorts() %}
+{%- do cohorts.append({
+    'name': cohort.name,
+    'kind': cohort.kind,
+    'periods': cohort.periods,
+    'target': funnel_literal(cohort_step_key(cohort.target_event)),
+    'return': funnel_literal(cohort_step_key(cohort.return_event)),
+}) %}
+{%- endfor %}
+{{ cohort_retention_changes(cohorts, ref('int_user_periods'), this, tenant_days, days.first, days.last) }}
+{%- else -%}
+with tenant_days as (
+    {{ tenant_days }}
 )
 
 {% for cohort in configured_cohorts() %}
 {%- set outer = loop %}
+{%- set keys = [] %}
 {%- set steps = [] %}
 {%- for step in [cohort.target_event, cohort.return_event] %}
-{%- do steps.append("(select * from " ~ ref('int_user_periods') ~ " where step = " ~ funnel_literal(cohort_step_key(step)) ~ ")") %}
+{%- do keys.append(funnel_literal(cohort_step_key(step))) %}
+{%- do steps.append("(select * from " ~ ref('int_user_periods') ~ " where step = " ~ keys[-1] ~ ")") %}
 {%- endfor %}
 {%- for period in cohort.periods %}
 select
     r.tenant_id,
     {{ funnel_literal(cohort.name) }}::text as cohort_name,
     '{{ cohort.kind }}'::text as kind,
+    {{ keys[0] }}::text as target_event,
+    {{ keys[1] }}::text as return_event,
     '{{ period }}'::text as period,
     r.cohort,
     r.period_offset,
+    (r.cohort + r.period_offset * interval '1 {{ period }}')::date as return_period,
     r.cohort_size,
     r.users,
     (r.users::double precision / r.cohort_size) as retention_rate,
@@ -56,3 +82,4 @@ inner join tenant_days as d on r.tenant_id = d.tenant_id
 {{ 'union all' if not (loop.last and outer.last) }}
 {% endfor %}
 {%- endfor %}
+{%- endif %}

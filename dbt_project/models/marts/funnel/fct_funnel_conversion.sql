@@ -61,8 +61,9 @@ select
     t.converted_28_days,
     (t.converted_28_days::double precision / t.entered_28_days) as conversion_rate_28_days,
     t.window_ends_at,
-    {{ windows_are_over('t') }} as is_complete
+    {{ windows_are_over('t', 'a') }} as is_complete
 from summed as t
+left join {{ ref('int_tenant_activity') }} as a on t.tenant_id = a.tenant_id
 where t.day >= {{ retained_from() }}
     and (
     {%- for funnel in configured_funnels() %}
@@ -89,7 +90,8 @@ select
     t.window_ends_at,
     not t.is_complete as is_complete
 from {{ this }} as t
-where t.is_complete <> {{ windows_are_over('t') }}
+left join {{ ref('int_tenant_activity') }} as a on t.tenant_id = a.tenant_id
+where t.is_complete <> {{ windows_are_over('t', 'a') }}
     and t.day >= {{ retained_from() }}
     and not (
     {%- for funnel in configured_funnels() %}
