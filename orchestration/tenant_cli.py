@@ -175,16 +175,20 @@ def list_tenants(
     silent: list[str] = []
     for each in [only] if only else CELLS:
         try:
-            found += tenants(
+            some = tenants(
                 each,
                 settings_of_platform(),
                 status=cast("Any", status),
                 model=cast("Any", model),
                 plan=plan,
-                most=most,
+                most=most + 1,
             )
         except (CellUnavailableError, EndpointError) as error:
             silent.append(str(error))
+            continue
+        if len(some) > most:
+            typer.echo(f"{each} has more than these {most}: --most shows more of them", err=True)
+        found += some[:most]
     if as_json:
         typer.echo(json.dumps([tenant_json(tenant) for tenant in found], indent=2))
     else:

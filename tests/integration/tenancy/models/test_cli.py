@@ -51,6 +51,10 @@ def test_tenants_are_listed_by_cell_plan_model_and_status(capstone: Any, models:
     assert (code, [each["id"] for each in json.loads(out)]) == (0, [str(tenant.id)])
     assert capstone("list", "--status", "suspended", "--json")[1].strip() == "[]"
     assert tenant.subdomain in capstone("list")[1]
+    models.tenant("shared", cell="eu")
+    code, out, err = capstone("list", "--cell", "eu", "--most", "1", "--json")
+    assert (code, len(json.loads(out))) == (0, 1)
+    assert "eu has more than these 1" in err
 
 
 def test_versions_are_told_and_a_migration_of_all_changes_nothing_that_is_up_to_date(
