@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
-from uuid import UUID
 
 import psycopg
 from jinja2 import Environment, StrictUndefined
@@ -64,11 +63,12 @@ class RuleEvidence:
 
 @dataclass(frozen=True)
 class AttackEvidence:
-    """One kind of attack: against how many objects it was made, and on which it succeeded."""
+    """One kind of attack: against how many objects it was made, on which it succeeded, on which it showed nothing."""
 
     attack: str
     objects: int
     succeeded: tuple[str, ...]
+    unproven: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _cell(cell: Cell, proofs: Sequence[Proof], settings: Settings) -> CellEviden
         ) as connection:
             with connection.cursor(row_factory=class_row(CellFacts)) as cursor:
                 facts = cursor.execute((_HERE / "evidence_facts.sql").read_text()).fetchone()
-            attacks = _attacks(connection, [proof.proof_id for proof in proofs])
+            attacks = _attacks(connection, proofs)
             recorded = connection.execute(
                 "select catalog_digest, started_at, finished_at from platform.proofs where proof_id = any(%s)"
                 " order by finished_at desc limit 1",
@@ -265,17 +265,28 @@ def _rules(proof: Proof) -> list[RuleEvidence]:
     return found
 
 
-def _attacks(connection: psycopg.Connection[Any], proof_ids: Sequence[UUID]) -> tuple[AttackEvidence, ...]:
+def _attacks(connection: psycopg.Connection[Any], proofs: Sequence[Proof]) -> tuple[AttackEvidence, ...]:
+    proof_ids = [proof.proof_id for proof in proofs]
+    rules = [rule for proof in proofs if proof.result for rule in proof.result.rules]
+    # As these two rules name them: an attack that came to no end, and rows of its own that a tenant did not see.
+    no_end = {each.object for rule in rules if rule.rule == "attacks_ran" for each in rule.offenders}
+    unseen = {each.object for rule in rules if rule.rule == "own_rows_are_seen" for each in rule.offenders}
     made: Counter[str] = Counter()
     succeeded: dict[str, list[str]] = {}
+    unproven: dict[str, list[str]] = {}
     for name, target, success in connection.execute(
         "select attack, object, succeeded from platform.proof_attacks where proof_id = any(%s) order by attack, object",
-        (list(proof_ids),),
+        (proof_ids,),
     ):
         made[name] += 1
         if success:
             succeeded.setdefault(name, []).append(impersonal(target))
-    return tuple(AttackEvidence(name, count, tuple(succeeded.get(name, ()))) for name, count in sorted(made.items()))
+        elif f"{target} ({name})" in no_end or (name == "read own rows" and target in unseen):
+            unproven.setdefault(name, []).append(impersonal(target))
+    return tuple(
+        AttackEvidence(name, count, tuple(succeeded.get(name, ())), tuple(unproven.get(name, ())))
+        for name, count in sorted(made.items())
+    )
 
 
 def _objects(cell: Cell, settings: Settings) -> dict[str, tuple[str, ...]]:

@@ -28,6 +28,7 @@ def test_a_report_covers_rules_attacks_and_versions_and_holds_nobodys_value(
     assert "ecommerce.orders (table)" in eu.objects["tenant"]
     assert eu.attacks_made > 300
     assert {"read another tenant's rows", "borrow after a timeout", "drop a chunk"} <= {a.attack for a in eu.attacks}
+    assert [a.attack for a in eu.attacks if a.succeeded or a.unproven] == []
     assert eu.catalog_digest != na.catalog_digest
     written = report.write(evidence, tmp_path)
     page, text = written.html.read_text(), written.json.read_text()
@@ -37,3 +38,12 @@ def test_a_report_covers_rules_attacks_and_versions_and_holds_nobodys_value(
     secrets = [str(each) for each in json.loads((world.settings.home / "secrets.json").read_text()).values()]
     for word in (MARKER, "postgresql://", *tenants, *secrets):
         assert word not in page + text
+
+
+def test_rows_that_their_tenant_does_not_see_are_not_proven_and_no_repelled_attack(world: "ProofCells") -> None:
+    plant = "create policy nobody on ecommerce.orders as restrictive using (false)"
+    with world.planted("na", plant, "drop policy nobody on ecommerce.orders"):
+        [cell] = report.gather(["na"], settings=world.settings).cells
+    assert cell.outcome == "not proven"
+    assert any("own_rows_are_seen: ecommerce.orders" in reason for reason in cell.reasons)
+    assert [a.unproven for a in cell.attacks if a.attack == "read own rows"] == [("ecommerce.orders",)]
