@@ -20,6 +20,7 @@ from orchestration.tenancy.exporting import Archived, archived
 from orchestration.tenancy.holdings import (
     Connection,
     Holding,
+    Sort,
     columns,
     digest,
     edition_of,
@@ -254,7 +255,9 @@ class _Restore:
 
     def replace(self) -> str:
         """Replace all rows but those of models; the tenant's own database first, which persons are asked of."""
-        held = movable(self.held(), "operational", "events", "rollup", "record")
+        # A restore takes back what the tenant did, not that it used the service; a deleted one has no usage but that.
+        records: tuple[Sort, ...] = ("record",) if self.tenant().status == "provisioning" else ()
+        held = movable(self.held(), "operational", "events", "rollup", *records)
         own = next(each.database for each in held if each.sort == "operational")
         deleted = written = 0
         for database in dict.fromkeys((own, None)):

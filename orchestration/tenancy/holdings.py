@@ -84,6 +84,10 @@ class Holding:
         return sql.SQL("{} = {}").format(sql.Identifier(self.tenant_column), sql.Literal(tenant_id))
 
 
+# Usage is declared internal, for no tenant's role enters its schema; its rows are a tenant's all the same.
+USAGE_TENANT_COLUMN = "tenant_id"
+
+
 @dataclass(frozen=True)
 class Digest:
     """How many rows there are, and a checksum of all their values in whatever order they lie."""
@@ -114,9 +118,14 @@ def holdings(tenant_id: UUID, cell: Cell, model: Model, edition: Edition) -> tup
     place = placement(tenant_id, cell, model)
     found: list[Holding] = []
     for relation in load_relations(edition):
-        if relation.kind != "tenant" or relation.relkind == "view" or relation.tenant_column is None:
+        column = USAGE_TENANT_COLUMN if relation.schema == "metering" else relation.tenant_column
+        if (
+            column is None
+            or relation.relkind == "view"
+            or (relation.kind != "tenant" and relation.schema != "metering")
+        ):
             continue
-        sort, here = _sort(relation), (relation.name, relation.relkind, relation.tenant_column)
+        sort, here = _sort(relation), (relation.name, relation.relkind, column)
         if sort == "operational":
             schema = next(place.schemas[domain] for domain in OPERATIONAL_DOMAINS if domain == relation.schema)
             found.append(Holding(here[0], sort, place.database, schema, *here[1:]))
