@@ -40,8 +40,8 @@ case {{ period }}
 
   cohorts      list of {name, kind, target, return, periods}; target and return are keys of kept steps
   kept         relation int_user_periods
-  mart         relation of the kept cells, with a unique index on tenant_id, cohort_name, period, cohort, period_offset
-               and one that begins with period, return_period
+  mart         relation of the kept cells, with a unique index on tenant_id, cohort_name, period, return_period, cohort:
+               in this order a new column is written, and the last one read, in one place
   tenant_days  query: tenant_id, first_day, last_day, data_end (moment up to which periods count as over)
   first_day, last_day  SQL of type date: the run's days
 #}
@@ -60,13 +60,12 @@ matrices (cohort_name, kind, target_event, return_event, period) as (
     {%- endfor %}
 ),
 
-{#- The matrices there are, each found in the index behind the one before; of each its first cohort, whose row has a cell
-    for every period. #}
+{#- The matrices there are, each found in the index behind the one before; its first cell is its first cohort's. #}
 first_cells as (
     (
         select tenant_id, cohort_name, period, cohort, kind, target_event, return_event
         from {{ mart }}
-        order by tenant_id, cohort_name, period, cohort, period_offset
+        order by tenant_id, cohort_name, period, return_period, cohort
         limit 1
     )
     union all
@@ -76,7 +75,7 @@ first_cells as (
         select t.tenant_id, t.cohort_name, t.period, t.cohort, t.kind, t.target_event, t.return_event
         from {{ mart }} as t
         where (t.tenant_id, t.cohort_name, t.period) > (g.tenant_id, g.cohort_name, g.period)
-        order by t.tenant_id, t.cohort_name, t.period, t.cohort, t.period_offset
+        order by t.tenant_id, t.cohort_name, t.period, t.return_period, t.cohort
         limit 1
     ) as n
 ),
@@ -87,19 +86,15 @@ known as materialized (
     cross join lateral (
         select t.return_period
         from {{ mart }} as t
-        where t.tenant_id = g.tenant_id and t.cohort_name = g.cohort_name and t.period = g.period and t.cohort = g.cohort
-        order by t.period_offset desc
+        where t.tenant_id = g.tenant_id and t.cohort_name = g.cohort_name and t.period = g.period
+        order by t.return_period desc
         limit 1
     ) as l
     left join lateral (
         select t.return_period
         from {{ mart }} as t
-        where t.tenant_id = g.tenant_id
-            and t.cohort_name = g.cohort_name
-            and t.period = g.period
-            and t.cohort = g.cohort
-            and t.is_complete
-        order by t.period_offset desc
+        where t.tenant_id = g.tenant_id and t.cohort_name = g.cohort_name and t.period = g.period and t.is_complete
+        order by t.return_period desc
         limit 1
     ) as c on true
 ),
@@ -252,15 +247,17 @@ known_cohorts as materialized (
         t.kind,
         t.target_event,
         t.return_event
-    {#- The last periods of all tenants are few days: by the index, and then to each tenant its own. #}
-    from (
-        select m.*
-        from (select distinct period, last_period from known) as p
-        inner join {{ mart }} as m on p.period = m.period and p.last_period = m.return_period
+    from known as k
+    cross join lateral (
+        select *
+        from {{ mart }} as m
+        where m.tenant_id = k.tenant_id
+            and m.cohort_name = k.cohort_name
+            and m.period = k.period
+            and m.return_period = k.last_period
+        {#- A matrix after the other by its place in the index, whatever else the planner thinks of. #}
         offset 0
     ) as t
-    inner join known as k
-        on t.tenant_id = k.tenant_id and t.cohort_name = k.cohort_name and t.period = k.period and t.return_period = k.last_period
 ),
 
 cells as (

@@ -3,10 +3,10 @@
     config(
         materialized='incremental',
         incremental_strategy='refresh_cohort_cells',
-        unique_key=['tenant_id', 'cohort_name', 'period', 'cohort', 'period_offset'],
+        unique_key=['tenant_id', 'cohort_name', 'period', 'return_period', 'cohort'],
         on_schema_change='fail',
         indexes=[
-            {'columns': ['tenant_id', 'cohort_name', 'period', 'cohort', 'period_offset'], 'unique': true},
+            {'columns': ['tenant_id', 'cohort_name', 'period', 'return_period', 'cohort'], 'unique': true},
             {'columns': ['period', 'return_period']},
         ],
         post_hook="{{ clear_stale_user_periods() }}",
