@@ -243,7 +243,7 @@ def test_the_days_that_have_changed_are_marked_until_somebody_takes_the_marks_aw
                 kept | (days ^ known) | ({min(days), min(known)} if known and min(days) != min(known) else set())
             )
     after = _active_days(empty)
-    stale = dict(
+    stale: dict[str, list[date]] = dict(
         empty.execute(
             "select (tenant_id, user_id, step)::text, array(select generate_series(lower(r)::timestamp, upper(r) - 1,"
             " interval '1 day')::date from unnest(stale_days) as r) from kept"
