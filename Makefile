@@ -7,7 +7,8 @@
 
 UP_ARGS ?=
 DOWN_ARGS ?=
-TEST_ARGS ?=
+# Whole files of tests side by side, a process for each core: each process has engines of its own, 1 GB with a platform.
+TEST_ARGS ?= --numprocesses logical --maxprocesses 4 --dist loadfile
 BIN := .venv/bin
 
 help: ## this list
