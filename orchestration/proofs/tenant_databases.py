@@ -43,6 +43,9 @@ _OF_THE_CELL = frozenset(
 # The domains that a tenant's database has; events and marts stay in the cell's.
 _SCHEMAS = frozenset({"platform", "metering", "geo", "saas", "ecommerce"})
 
+# How a server says that somebody may not enter; at a login there is no SQLSTATE to go by.
+_REFUSALS = ("permission denied for database", "is not permitted to log in", "no pg_hba.conf entry")
+
 _DATABASES = Path(__file__).with_name("tenant_databases.sql")
 
 
@@ -161,7 +164,10 @@ def _entered(cell: Cell, name: str, settings: Settings) -> Iterator[Finding]:
             continue
         try:
             psycopg.connect(dsn, connect_timeout=settings.connect_timeout_seconds).close()
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            # A server that is full or slow has refused nobody.
+            if not any(refusal in str(error) for refusal in _REFUSALS):
+                yield Finding(f"{name} (whether {what} could not be tried)")
             continue
         yield Finding(f"{name} ({what})")
 

@@ -187,7 +187,7 @@ $$;
 
 comment on function metering.count_removed() is 'Trigger: counts members or projects that are gone';
 
--- A COPY of a million synthetic events costs one look at each more: 5 % of the server's time for it (docs/tenancy.md).
+-- A COPY of a million synthetic events costs one look at each more: 14 % of the server's time for it (docs/tenancy.md).
 create function metering.count_events() returns trigger
 language plpgsql security definer
 set search_path = ''
