@@ -53,7 +53,7 @@ class MigrationError(RuntimeError):
     """A migration was not applied; the message names file, line and statement, and what PostgreSQL said."""
 
 
-def _silent(_: str) -> None:
+def silent(_: str) -> None:
     """Report to nobody."""
 
 
@@ -262,7 +262,7 @@ def _has_cell(connection: Connection) -> bool:
 
 
 def apply_domain(
-    cell: Cell, domain: str, *, settings: Settings | None = None, report: Report = _silent, root: Path = SQL_ROOT
+    cell: Cell, domain: str, *, settings: Settings | None = None, report: Report = silent, root: Path = SQL_ROOT
 ) -> list[Applied]:
     """Apply what is still to be applied of ``domain`` to ``cell``; returns that, in order, and nothing when done.
 
@@ -285,7 +285,7 @@ def apply_domain(
 
 
 def apply_all(
-    cell: Cell, *, settings: Settings | None = None, report: Report = _silent, root: Path = SQL_ROOT
+    cell: Cell, *, settings: Settings | None = None, report: Report = silent, root: Path = SQL_ROOT
 ) -> list[Applied]:
     """Apply every domain to ``cell``, in order; see :func:`apply_domain`."""
     return [

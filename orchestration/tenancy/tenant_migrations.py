@@ -20,7 +20,7 @@ from orchestration.cells import routing
 from orchestration.cells.regions import Cell
 from orchestration.migrations import Applied, LedgerError, MigrationError, apply_domain, edition, ledger
 from orchestration.migrations.files import SQL_ROOT, Domain, Migration, plan
-from orchestration.migrations.runner import apply_statements
+from orchestration.migrations.runner import Report, apply_statements, silent
 from orchestration.settings import Settings, get_settings
 from orchestration.tenancy.placement import OPERATIONAL_DOMAINS, database_name, placement, schema_names
 from orchestration.tenancy.registry import Model, Tenant, TenantError, tenants
@@ -36,7 +36,6 @@ TENANTS_SCHEMAS = ("tenants", "schema")
 LOCK_TIMEOUT = "120s"
 
 Connection = psycopg.Connection[TupleRow]
-Report = Callable[[str], None]
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -60,10 +59,6 @@ class TenantVersions:
     versions: Mapping[str, int]
     pending: int
     problem: str | None = None
-
-
-def _silent(_: str) -> None:
-    """Report to nobody."""
 
 
 @contextmanager
@@ -106,7 +101,7 @@ def migrate_schemas(
     cell: Cell,
     settings: Settings | None = None,
     *,
-    report: Report = _silent,
+    report: Report = silent,
     root: Path = SQL_ROOT,
 ) -> int:
     """Bring the schemas of a tenant, which exist, to what its cell has; returns how many files that took.
@@ -175,7 +170,7 @@ def _bind(connection: Connection, tenant_id: UUID, schemas: Sequence[str]) -> No
 
 
 def migrate_database(
-    tenant_id: UUID, cell: Cell, settings: Settings | None = None, *, report: Report = _silent, root: Path = SQL_ROOT
+    tenant_id: UUID, cell: Cell, settings: Settings | None = None, *, report: Report = silent, root: Path = SQL_ROOT
 ) -> int:
     """Bring the database of a tenant, which exists, to what the files say, and its login's privileges with it.
 
@@ -205,7 +200,7 @@ def _migrate(tenant: Tenant, settings: Settings, report: Report, root: Path) -> 
 
 
 def migrate_tenants(
-    cell: Cell, settings: Settings | None = None, *, report: Report = _silent, root: Path = SQL_ROOT
+    cell: Cell, settings: Settings | None = None, *, report: Report = silent, root: Path = SQL_ROOT
 ) -> int:
     """Bring every tenant of ``cell`` that has schemas or a database of its own to what the cell has.
 
