@@ -47,4 +47,4 @@ docs: install ## rebuild the dbt docs of the running platform (every proof write
 	@$(BIN)/capstone materialize 'group:na_docs or group:eu_docs or group:apac_docs'
 
 manifest: install ## parse the dbt project; whatever loads the Dagster definitions does it by itself
-	@$(BIN)/python -c "from orchestration.defs.transform.manifest import prepare_manifest; prepare_manifest()"
+	@$(BIN)/python -c "from orchestration.dbt.manifest import prepare_manifest; prepare_manifest()"

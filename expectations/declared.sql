@@ -6,12 +6,15 @@ select
     relation.kind,
     relation.relkind,
     relation.tenant_column,
+    -- Columns that say or lead to who it is, and every personal column with its class.
     relation.personal,
+    relation.classes,
     relation.app,
     -- dbt makes its relations at its first build; until then they may be missing.
     relation.optional
 from jsonb_to_recordset(current_setting('proof.relations')::jsonb) as relation (
-    name text, kind text, relkind text, tenant_column text, personal text[], app text[], optional boolean
+    name text, kind text, relkind text, tenant_column text, personal text[], classes jsonb, app text[],
+    optional boolean
 )
 
 union all
@@ -21,11 +24,12 @@ select
     relation.relkind,
     relation.tenant_column,
     relation.personal,
+    relation.classes,
     relation.app,
     tenant.model <> 'schema' or tenant.status = 'provisioning'
 from saas.tenants as tenant
 cross join jsonb_to_recordset(current_setting('proof.relations')::jsonb) as relation (
-    name text, kind text, relkind text, tenant_column text, app text[], personal text[]
+    name text, kind text, relkind text, tenant_column text, app text[], personal text[], classes jsonb
 )
 where relation.kind = 'tenant'
     and relation.relkind = 'table'

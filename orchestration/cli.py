@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from orchestration.dashboard_cli import dashboard
+from orchestration.global_cli import show_global
+from orchestration.import_cli import import_app
+from orchestration.person_cli import person_app
+from orchestration.residency_cli import residency_app
+from orchestration.stream_cli import stream_app
 from orchestration.tenant_cli import tenant_app
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestration.bench.report import BenchReport
     from orchestration.cells.regions import Cell
     from orchestration.lifecycle.filling import DayRange, Fill
     from orchestration.settings import Settings
@@ -34,6 +41,12 @@ app = typer.Typer(
 bench_app = typer.Typer(help="Benchmarks: each against a baseline measured in the same run.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
 app.add_typer(tenant_app, name="tenant")
+app.add_typer(person_app, name="person")
+app.add_typer(stream_app, name="stream")
+app.command("dashboard")(dashboard)
+app.command("global")(show_global)
+app.add_typer(import_app, name="import")
+app.add_typer(residency_app, name="residency")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 CellOption = Annotated[str | None, typer.Option("--cell", help="Only this cell: na, eu or apac.")]
@@ -60,7 +73,7 @@ def _console(*, stderr: bool = False) -> "Console":
 def _cell(name: str | None) -> "Cell | None":
     from orchestration.cells.regions import parse_cell
 
-    return parse_cell(name) if name else None
+    return None if name is None else parse_cell(name)
 
 
 def _report_failures(fill: "Fill") -> None:
@@ -92,7 +105,11 @@ def up(
         raise typer.Exit(EXIT_INTERRUPTED) from None
     out.print(view.cells_table(status(settings)))
     out.print(view.where_to_look(settings))
+    for refused in started.streams_refused:
+        err.print(refused, style="red", soft_wrap=True, markup=False)
     _report_failures(started.fill)
+    if started.streams_refused:
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _scale(name: str | None) -> str | None:
@@ -188,11 +205,11 @@ def env(
 
 @app.command()
 def verify(
-    what: Annotated[str, typer.Argument(help="isolation, residency or all.")] = "all",
+    what: Annotated[str, typer.Argument(help="isolation, residency, lineage, or all.")] = "all",
     cell: CellOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prove isolation and residency now. Exit code 0 proven, 1 violated, 2 could not be proven."""
+    """Prove isolation, residency and lineage now. Exit code 0 proven, 1 violated, 2 could not be proven."""
     from typing import get_args
 
     from orchestration.cells.regions import CELLS
@@ -381,16 +398,32 @@ def _warn(message: str) -> None:
     typer.echo(message, err=True)
 
 
+def _print_report(report: "BenchReport", *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(report.to_json())
+    else:
+        _console().print(report.table())
+
+
 @bench_app.command("load")
 def bench_load(as_json: JsonOption = False) -> None:
     """Generator and COPY loader against psql, in a scratch database of the running cell na."""
     from orchestration.bench.load import run
 
-    report = run(_settings())
-    if as_json:
-        typer.echo(report.to_json())
-    else:
-        _console().print(report.table())
+    _print_report(run(_settings()), as_json=as_json)
+
+
+@bench_app.command("ingest")
+def bench_ingest(
+    memory_rows: Annotated[
+        int, typer.Option(help="Events that the measurement of memory loads; 0 leaves it out.")
+    ] = 20_000_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Every way in for events against psql, and memory, in a scratch database of the running cell na."""
+    from orchestration.bench.ingest import run
+
+    _print_report(run(_settings(), memory_rows=memory_rows), as_json=as_json)
 
 
 @bench_app.command("marts")
@@ -401,11 +434,7 @@ def bench_marts(
     """Funnels, cohorts and a day's run against DuckDB and plain joins, in scratch databases of the running cell na."""
     from orchestration.bench.marts import run
 
-    report = run(_settings(), rows=rows)
-    if as_json:
-        typer.echo(report.to_json())
-    else:
-        _console().print(report.table())
+    _print_report(run(_settings(), rows=rows), as_json=as_json)
 
 
 @bench_app.command("tenancy")
@@ -413,11 +442,34 @@ def bench_tenancy(as_json: JsonOption = False) -> None:
     """Row security, creation, proof and a flood at 10,000 tenants, in a scratch database of the running cell na."""
     from orchestration.bench.tenancy import run
 
-    report = run(_settings())
-    if as_json:
-        typer.echo(report.to_json())
-    else:
-        _console().print(report.table())
+    _print_report(run(_settings()), as_json=as_json)
+
+
+@bench_app.command("residency")
+def bench_residency(as_json: JsonOption = False) -> None:
+    """Routing against a pool, 50 readers, residency suite, tick and lineage check, on the running platform."""
+    from orchestration.bench.residency import run
+
+    _print_report(run(_settings()), as_json=as_json)
+
+
+@bench_app.command("realtime")
+def bench_realtime(as_json: JsonOption = False) -> None:
+    """Counters against the brief's, and live events through the stream, in a scratch database beside the cell na."""
+    from orchestration.bench.realtime import run
+
+    _print_report(run(_settings()), as_json=as_json)
+
+
+@bench_app.command("dashboard")
+def bench_dashboard(
+    rows: Annotated[int, typer.Option(help="About how many events the dashboard is asked over.")] = 10_000_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Every dashboard query with 20 readers while events are loaded, in a scratch database of the running cell na."""
+    from orchestration.bench.dashboard import run
+
+    _print_report(run(_settings(), rows=rows), as_json=as_json)
 
 
 def _print_error(error: BaseException) -> None:

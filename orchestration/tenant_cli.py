@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from orchestration.cells.journal import Progress
     from orchestration.cells.regions import Cell
     from orchestration.settings import Settings
     from orchestration.tenancy.exporting import Archived
     from orchestration.tenancy.registry import Tenant
-    from orchestration.tenancy.steps import Progress
 
 EXIT_FAILED = 1
 
@@ -49,7 +49,7 @@ def parse_cell_option(name: str | None) -> "Cell | None":
     """
     from orchestration.cells.regions import parse_cell
 
-    return parse_cell(name) if name else None
+    return None if name is None else parse_cell(name)
 
 
 def find_tenant(which: str, cell: str | None) -> "Tenant":
@@ -61,7 +61,7 @@ def find_tenant(which: str, cell: str | None) -> "Tenant":
 
 def progress_to_stderr() -> "Progress":
     """Return a progress that prints a line per step, beside the result on standard output."""
-    from orchestration.tenancy.steps import StepProgress
+    from orchestration.cells.journal import StepProgress
 
     def tell(progress: StepProgress) -> None:
         if progress.moment in ("finished", "passed"):

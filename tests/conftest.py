@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +32,23 @@ PORTS_PER_TEST_HOME = 10
 FOREIGN_VARIABLES = ("CAPSTONE_", "PG", "DAGSTER_HOME", "REDIS_URL")
 
 # Written into each home of a test session, so that a later session can clear up after one that was killed.
-OWNER_FILE = "test-session.json"
+# In a directory of the platform's own: what lies beside its stores is a violation of residency.
+OWNER_FILE = "logs/test-session.json"
+
+
+@pytest.fixture(autouse=True)
+def _no_state_of_ended_instances() -> Iterator[None]:
+    """Begin each test without the state storage of a Dagster instance that a test before it has ended.
+
+    Contexts that Dagster builds for sensors and schedules put an instance's storage back when they are collected, and
+    what loads definitions next finds one that is gone.
+    """
+    storage = sys.modules.get("dagster._core.storage.defs_state.base")
+    if storage is None:
+        yield
+        return
+    with storage.set_defs_state_storage(None):
+        yield
 
 
 def free_port_base() -> int:
@@ -50,6 +67,7 @@ def new_home() -> Path:
     process = psutil.Process()
     home.prepare(Settings(home=directory))
     owner = {"pid": process.pid, "create_time": process.create_time()}
+    (directory / OWNER_FILE).parent.mkdir(mode=0o711, exist_ok=True)
     (directory / OWNER_FILE).write_text(json.dumps(owner))
     return directory
 
@@ -71,7 +89,7 @@ def _remove_abandoned_homes() -> None:
             # Another user's, or being made or removed at this moment.
             abandoned = False
         if abandoned:
-            remove_home(owner_file.parent)
+            remove_home(owner_file.parent.parent)
 
 
 def _end_in_order(signum: int, _: FrameType | None) -> None:

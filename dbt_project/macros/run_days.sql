@@ -35,7 +35,7 @@ and {{ moment }} < (({{ days.last }}) + 1)::timestamp at time zone 'UTC'
 
 {#
   dbt's own macro, with one addition: in a test's `where` the word __run_days__ stands for the run's days as a condition
-  on occurred_at, __run_times__ as one on time, __run_dates__ as one on day, __run_periods__ as one on period and
+  on occurred_at, __run_times__ as one on time, __run_day_starts__ as one on day_start, __run_dates__ as one on day, __run_periods__ as one on period and
   return_period, and __refreshed_starts__ for the days of funnels' starts that the run refreshes. A test then reads what the run brought, not a year of it.
 #}
 {% macro get_where_subquery(relation) -%}
@@ -44,6 +44,7 @@ and {{ moment }} < (({{ days.last }}) + 1)::timestamp at time zone 'UTC'
     {%- set condition = where
         | replace('__run_days__', in_run_days('occurred_at'))
         | replace('__run_times__', in_run_days('time'))
+        | replace('__run_day_starts__', in_run_days('day_start'))
         | replace('__run_dates__', in_run_dates('day'))
         | replace('__run_periods__', in_run_periods())
         | replace('__refreshed_starts__', in_run_dates('day', before=longest_funnel_lookback() | int)) -%}

@@ -10,7 +10,9 @@ with platform_roles (name, logs_in, bypasses, replicates, member_of) as (
     ('app', true, false, false, '{}'),
     ('replicator', true, false, true, '{}'),
     -- Finds tenants and records usage, through two functions.
-    ('gateway', true, false, false, '{}')
+    ('gateway', true, false, false, '{}'),
+    -- Reads what is declared an aggregate, and nothing else.
+    ('publisher', true, false, false, '{}')
 ),
 
 administrators as (

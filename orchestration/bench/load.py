@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 import psycopg
@@ -98,7 +99,7 @@ class _Contest:
         self.administrator = routing.connect(BENCH_CELL, "superuser", autocommit=True, settings=scratch)
         self.blocks: Sequence[pa.Table] = ()
 
-    def __enter__(self) -> "_Contest":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -37,9 +37,9 @@ from orchestration.bench.marts_baselines import duckdb_funnel, duckdb_retention,
 from orchestration.bench.report import BenchReport, BenchResult, compared_seconds, this_machine
 from orchestration.bench.scratch_database import SCRATCH_DATABASE, scratch_database
 from orchestration.cells import routing
+from orchestration.dbt.command import dbt_executable
 from orchestration.defs.transform.arguments import day_vars
 from orchestration.defs.transform.invocation import subprocess_environment
-from orchestration.defs.transform.manifest import dbt_executable
 from orchestration.loading.seeds import load_seeds
 from orchestration.loading.synthetic_events import load_events_days
 from orchestration.loading.synthetic_orders import load_orders_days

@@ -17,8 +17,12 @@ from orchestration.cells import endpoints
 from orchestration.cells.endpoints import Role
 from orchestration.settings import Settings
 
-# The roles of a cell that log in; the superuser's is the engine's to set, dagster lives in the control cluster.
-CELL_LOGINS: tuple[Role, ...] = tuple(role for role in get_args(Role) if role not in ("superuser", "dagster"))
+# The roles of a cell that log in; the superuser's is the engine's to set, dagster and reader are the control cluster's.
+CELL_LOGINS: tuple[Role, ...] = tuple(
+    role for role in get_args(Role) if role != "superuser" and role not in endpoints.CONTROL_ROLES
+)
+# Those of database ``global``: the publisher has the same name and password on both sides of the border.
+GLOBAL_LOGINS: tuple[Role, ...] = ("publisher", "reader")
 
 _VERIFIER = "select rolpassword from pg_catalog.pg_authid where rolname = %s"
 

@@ -13,12 +13,27 @@ from urllib.parse import quote, unquote, urlsplit
 from orchestration.cells.regions import Cell, Cluster
 from orchestration.settings import Settings, get_settings
 
-Role = Literal["superuser", "migrator", "loader", "transformer", "app", "auditor", "replicator", "gateway", "dagster"]
+Role = Literal[
+    "superuser",
+    "migrator",
+    "loader",
+    "transformer",
+    "app",
+    "auditor",
+    "replicator",
+    "gateway",
+    "publisher",
+    "reader",
+    "dagster",
+]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 LOCAL_SUPERUSER = "postgres"
 CELL_DATABASE = "capstone"
-CONTROL_DATABASES = ("dagster", "global")
+GLOBAL_DATABASE = "global"
+CONTROL_DATABASES = ("dagster", GLOBAL_DATABASE)
+# Logins that only the control cluster has.
+CONTROL_ROLES: tuple[Role, ...] = ("dagster", "reader")
 
 # Offsets into the platform's block of ports.
 PORT_OFFSETS: dict[str, int] = {

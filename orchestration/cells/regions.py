@@ -1,7 +1,7 @@
 """The regions of the service. A cell is one region's database and Redis; all cells are identical in shape."""
 
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import ClassVar, Literal, cast, get_args
 
 Cell = Literal["na", "eu", "apac"]
 Cluster = Literal["control", "na", "eu", "apac"]
@@ -13,8 +13,12 @@ CLUSTERS: tuple[Cluster, ...] = get_args(Cluster)
 class UnknownCellError(ValueError):
     """A name that is not a cell was given; there is no default region, ever."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"unknown cell {name!r}: one of {', '.join(CELLS)} (lower case) is needed")
+    # What a web server answers, as an HTTP status code.
+    status: ClassVar[int] = 400
+
+    def __init__(self, name: object, said_by: str = "") -> None:
+        by = f"{said_by}: " if said_by else ""
+        super().__init__(f"{by}unknown cell {name!r}: one of {', '.join(CELLS)} (lower case) is needed")
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,20 @@ REGIONS: dict[Cell, Region] = {
 }
 
 
-def parse_cell(name: str) -> Cell:
+# Where rows of global relations are written and read strongly: the one cell that is right when two differ.
+GLOBAL_HOME: Cell = "na"
+
+
+def parse_cell(name: str | None, said_by: str = "") -> Cell:
     """Return ``name`` as a cell.
 
+    Args:
+        name: an exact cell name.
+        said_by: what named it, for the message: a header, an option.
+
     Raises:
-        UnknownCellError: for anything but an exact cell name; an unknown region is never guessed.
+        UnknownCellError: for anything but an exact cell name, None and blanks too; a region is never guessed.
     """
     if name not in CELLS:
-        raise UnknownCellError(name)
+        raise UnknownCellError(name, said_by)
     return cast(Cell, name)

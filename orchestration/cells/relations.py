@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, get_args
 
 import yaml
@@ -17,10 +18,14 @@ from orchestration.settings import PROJECT_ROOT
 
 RELATIONS_FILE = PROJECT_ROOT / "sql" / "relations.yml"
 
-Kind = Literal["tenant", "person", "global", "internal"]
+Kind = Literal["tenant", "person", "global", "aggregate", "internal"]
 Relkind = Literal["table", "hypertable", "view", "continuous_aggregate"]
 Privilege = Literal["select", "insert", "update", "delete"]
 Edition = Literal["apache", "community"]
+PersonalClass = Literal["direct", "person", "account", "pseudonym", "quasi"]
+
+# Classes that say or lead to who it is. What is left, a trait, singles somebody out in combination only.
+IDENTIFYING: frozenset[PersonalClass] = frozenset({"direct", "person", "account", "pseudonym"})
 
 # Schemas whose relations dbt builds: declared like all others, but there only after its first run.
 DBT_SCHEMAS = ("staging", "intermediate", "marts")
@@ -44,7 +49,7 @@ class Relation:
         kind: whose rows it holds.
         relkind: what it is in the database, on the edition that was asked for.
         tenant_column: for kind tenant the column that names the tenant, else None.
-        personal: columns that are about a person or lead to one.
+        personal: columns that are about a person or lead to one, each with its class.
         app: privileges of role ``app``; empty for none.
         over: for a tenants' view the relation whose rows it shows, else None.
         line: line of the declaration.
@@ -54,7 +59,7 @@ class Relation:
     kind: Kind
     relkind: Relkind
     tenant_column: str | None
-    personal: tuple[str, ...]
+    personal: Mapping[str, PersonalClass]
     app: tuple[Privilege, ...]
     over: str | None
     line: int
@@ -70,6 +75,11 @@ class Relation:
     @property
     def built_by_dbt(self) -> bool:
         return self.schema in DBT_SCHEMAS
+
+    @property
+    def identifying(self) -> tuple[str, ...]:
+        """The personal columns that say or lead to who it is."""
+        return tuple(column for column, personal in self.personal.items() if personal in IDENTIFYING)
 
 
 class _LineLoader(yaml.SafeLoader):
@@ -106,18 +116,35 @@ def _names(entry: Mapping[object, object], key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _relkind(entry: Mapping[object, object], edition: Edition) -> str:
+def _personal(entry: Mapping[object, object]) -> Mapping[str, PersonalClass]:
+    value = entry.get("personal", {})
+    known = get_args(PersonalClass)
+    if not isinstance(value, dict):
+        raise RelationsError(f"personal is {value!r}: a class per column is needed, as {{email: direct}}")
+    classes = {column: name for column, name in value.items() if column != _LINE}
+    for column, name in classes.items():
+        if not isinstance(column, str) or not _COLUMN.fullmatch(column):
+            raise RelationsError(f"personal names {column!r}: the name of a column is needed")
+        if name not in known:
+            raise RelationsError(f"personal column {column} is of class {name!r}: one of {', '.join(known)} is needed")
+    return MappingProxyType(classes)
+
+
+def _relkind(entry: Mapping[object, object], edition: Edition) -> str | None:
     value = entry.get("relkind")
     if not isinstance(value, dict):
         return _choice(entry, "relkind", get_args(Relkind))
     if set(value) - {_LINE} != set(get_args(Edition)):
         raise RelationsError("relkind per edition needs exactly the keys apache and community")
     for each in get_args(Edition):
-        _choice({"relkind": value[each]}, "relkind", get_args(Relkind))
-    return str(value[edition])
+        if value[each] is not None:
+            _choice({"relkind": value[each]}, "relkind", get_args(Relkind))
+    if all(value[each] is None for each in get_args(Edition)):
+        raise RelationsError("relkind is null on both editions: on one of them the relation must be there")
+    return None if value[edition] is None else str(value[edition])
 
 
-def _relation(entry: Mapping[object, object], edition: Edition) -> Relation:
+def _relation(entry: Mapping[object, object], edition: Edition) -> Relation | None:
     unknown = {str(key) for key in entry} - _KEYS - {_LINE}
     if unknown:
         raise RelationsError(f"unknown key {', '.join(sorted(unknown))}: known are {', '.join(sorted(_KEYS))}")
@@ -136,12 +163,14 @@ def _relation(entry: Mapping[object, object], edition: Edition) -> Relation:
         raise RelationsError(f"over is {over!r}: only a view has one, and it is a schema.relation")
     if app and (kind == "person" or relkind in ("hypertable", "continuous_aggregate")):
         raise RelationsError(f"role app must have no privilege on a {relkind} of kind {kind}: it has no row security")
+    if relkind is None:
+        return None
     return Relation(
         name=str(entry["name"]),
         kind=kind,  # type: ignore[arg-type]
         relkind=relkind,  # type: ignore[arg-type]
         tenant_column=tenant_column if isinstance(tenant_column, str) else None,
-        personal=_names(entry, "personal"),
+        personal=_personal(entry),
         app=app,  # type: ignore[arg-type]
         over=over if isinstance(over, str) else None,
         line=entry[_LINE] if isinstance(entry[_LINE], int) else 0,  # type: ignore[arg-type]
@@ -166,7 +195,8 @@ def parse_relations(path: Path, edition: Edition) -> tuple[Relation, ...]:
     entries = content.get("relations") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise RelationsError(f"{path}: a list named relations is needed")
-    relations: dict[str, Relation] = {}
+    lines: dict[str, object] = {}
+    found: list[Relation | None] = []
     for number, entry in enumerate(entries, start=1):
         if not isinstance(entry, dict):
             raise RelationsError(f"{path}: entry {number} is no mapping")
@@ -174,12 +204,14 @@ def parse_relations(path: Path, edition: Edition) -> tuple[Relation, ...]:
         where = f"{path}:{entry[_LINE]}: entry {number} ({name})"
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise RelationsError(f"{where}: name must be schema.relation, lower case")
-        if name in relations:
-            raise RelationsError(f"{where}: declared already at line {relations[name].line}")
+        if name in lines:
+            raise RelationsError(f"{where}: declared already at line {lines[name]}")
+        lines[name] = entry[_LINE]
         try:
-            relations[name] = _relation(entry, edition)
+            found.append(_relation(entry, edition))
         except RelationsError as error:
             raise RelationsError(f"{where}: {error}") from None
+    relations = {relation.name: relation for relation in found if relation is not None}
     for relation in relations.values():
         if relation.over is not None and relation.over not in relations:
             raise RelationsError(

@@ -7,7 +7,7 @@ against ``eu`` stops for want of a host.
 from urllib.parse import parse_qs
 
 from orchestration.cells import endpoints
-from orchestration.cells.endpoints import ROLES, EndpointError, PostgresEndpoint
+from orchestration.cells.endpoints import CONTROL_ROLES, ROLES, EndpointError, PostgresEndpoint
 from orchestration.cells.regions import Cell
 from orchestration.settings import PROJECT_ROOT, Settings, get_settings
 
@@ -54,7 +54,7 @@ def shell_environment(cell: Cell, role: str = "transformer", settings: Settings 
         EndpointError: no role of a cell, or the cell's address or a password is not known.
     """
     settings = settings or get_settings()
-    known = [name for name in ROLES if name != "dagster"]
+    known = [name for name in ROLES if name not in CONTROL_ROLES]
     if role not in known:
         raise EndpointError(f"unknown role {role!r}: a cell has {', '.join(known)}")
     where = endpoints.postgres(cell, settings)

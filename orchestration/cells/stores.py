@@ -12,6 +12,21 @@ from orchestration.cells.regions import Cell
 from orchestration.cells.relations import DBT_SCHEMAS, load_relations
 from orchestration.settings import Settings, get_settings
 
+# What the platform itself keeps in the state directory, beside the stores.
+PLATFORM_FILES = (
+    ".capstone-home",
+    "engines.json",
+    "secrets.json",
+    "platform.json",
+    "up.lock",
+    "run",
+    "sockets",
+    "docs/index.html",
+    "dagster/dagster.yaml",
+    "dagster/workspace.yaml",
+    "dagster/artifacts",
+)
+
 # tables: relations of a cell's database; database: what the server keeps of them beside tables; redis; files.
 Medium = Literal["tables", "database", "redis", "files"]
 # cell: one per region, may hold regional data; shared: one for all regions, must never hold any.
@@ -80,17 +95,39 @@ def stores() -> tuple[Store, ...]:
             "tables",
             "cell",
             "rows",
-            ("analytics.events", "analytics.events_history"),
-            "Behavioural events; of the hypertable the rows are in its chunks",
-            "analytics.events: one year; analytics.events_history: never",
+            (
+                "analytics.events",
+                "analytics.events_history",
+                "analytics.event_ids",
+                "analytics.imports",
+                "analytics.former_users",
+                "analytics.stale_days",
+            ),
+            "Behavioural events, of the hypertable the rows are in its chunks; the ids and the files that were taken, "
+            "digests of the shoppers of whom none are taken, and days to be built again without them",
+            "analytics.events: one year; analytics.event_ids: nine days; analytics.stale_days: until they are "
+            "built; the others: never",
         ),
         Store(
             "rollups",
             "tables",
             "cell",
             "derived",
-            ("analytics.events_hourly",),
-            "Counts per tenant and hour, kept by a refresh or a continuous aggregate",
+            (
+                "analytics.events_hourly",
+                "analytics.events_daily",
+                "analytics.page_views_daily",
+                "analytics.user_days",
+                "analytics.page_users_hourly",
+                "analytics.events_hourly_kept",
+                "analytics.events_daily_kept",
+                "analytics.page_views_daily_kept",
+                "analytics.user_days_kept",
+                "analytics.page_users_hourly_kept",
+                "analytics.changed_hours",
+                "analytics.changed_days",
+            ),
+            "Counts per tenant and hour or day, kept by a refresh or a continuous aggregate, and what changed since",
             "as analytics.events",
         ),
         Store("chunks", "database", "cell", "rows", ("analytics_chunks",), "Where hypertables keep their rows"),
@@ -125,6 +162,28 @@ def stores() -> tuple[Store, ...]:
             "Journal of operations on whole tenants, and salted digests of those that are gone",
         ),
         Store(
+            "person operations",
+            "tables",
+            "cell",
+            "names",
+            (
+                "platform.person_operations",
+                "platform.former_persons",
+                "platform.person_salt",
+                "platform.person_consents",
+            ),
+            "Journal of operations on persons, consents, and salted digests of those that are gone",
+        ),
+        Store(
+            "parked rows",
+            "tables",
+            "cell",
+            "rows",
+            ("platform.parked_rows",),
+            "Rows of persons who are on the way to another cell",
+            "when the move has ended or is rolled back",
+        ),
+        Store(
             "proofs",
             "tables",
             "cell",
@@ -151,9 +210,23 @@ def stores() -> tuple[Store, ...]:
             "What leaves the server; only declared global relations may",
         ),
         Store(
-            "counters", "redis", "cell", "derived", ("*",), "Redis: counters, sketches and streams of the last minutes"
+            "counters",
+            "redis",
+            "cell",
+            "derived",
+            ("rt:*",),
+            "Live counters per tenant: totals, minutes, sketches of users, the newest events with their users",
+            "minutes, users and newest events after 65 minutes; totals with the tenant",
         ),
-        Store("queue", "redis", "cell", "rows", ("stream:*",), "Events between collector and database", "once stored"),
+        Store(
+            "queue",
+            "redis",
+            "cell",
+            "rows",
+            ("stream:*",),
+            "Events between collector and database, and those that could not be stored (dead letters)",
+            "once stored; dead letters when they are replayed or given up",
+        ),
         Store("redis files", "files", "cell", "rows", ("redis/{cell}",), "Redis' append-only file and snapshots"),
         Store(
             "database files", "files", "cell", "rows", ("postgres/{cell}",), "Data directory of the cell's PostgreSQL"
@@ -179,10 +252,12 @@ def stores() -> tuple[Store, ...]:
             "files",
             "shared",
             "names",
-            ("tenant_logins.json",),
+            ("tenant_logins",),
             "Passwords of the logins of tenants with a database of their own, by the tenant's id",
         ),
-        Store("exports", "files", "cell", "rows", ("exports/{cell}",), "Exports of tenants", "30 days"),
+        Store(
+            "exports", "files", "cell", "rows", ("exports/{cell}",), "Exports of tenants, bundles of persons", "30 days"
+        ),
         Store("backups", "files", "cell", "rows", ("backups/{cell}",), "Backups of tenants", "30 days"),
         Store(
             "certificates",
@@ -190,7 +265,7 @@ def stores() -> tuple[Store, ...]:
             "cell",
             "names",
             ("certificates/{cell}",),
-            "Certificates of erasure: counts and salted digests",
+            "Certificates of erasure, of tenants and persons: counts and salted digests",
             "by hand",
         ),
         Store(
@@ -210,6 +285,15 @@ def stores() -> tuple[Store, ...]:
             ("evidence",),
             "Reports of the proofs for auditors: rules, attacks, names of objects and counts; no tenant's id",
             "by hand",
+        ),
+        Store(
+            "residency map",
+            "files",
+            "shared",
+            "names",
+            ("docs/residency_map.html",),
+            "Page of what data there is, where it may live and where it lives: names and counts",
+            "overwritten at each proof",
         ),
         Store("dbt docs", "files", "cell", "names", ("docs/dbt/{cell}",), "Descriptions and columns of the models"),
         Store(
@@ -251,6 +335,7 @@ def stores() -> tuple[Store, ...]:
             "the job run_retention",
         ),
         Store("server logs", "files", "shared", "names", ("logs",), "Logs of all servers: no statement's parameters"),
+        Store("platform files", "files", "shared", "names", PLATFORM_FILES, "Ports, passwords, marks, configuration"),
     )
 
 

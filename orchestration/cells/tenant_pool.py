@@ -35,6 +35,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from orchestration.cells import endpoints
 from orchestration.cells.regions import Cell
+from orchestration.cells.routing import RoutedConnection
 from orchestration.cells.tenant_context import (
     SuspendedTenantError,
     TenantBusyError,
@@ -56,7 +57,16 @@ PREPARE_THRESHOLD = 5
 WAIT_SECONDS = 5.0
 
 _ENTER = "select e.carried, e.bypasses, e.state, e.reason from platform.enter_tenant(%s) as e"
+# The place that a plan has for this transaction is taken before it may write no more; one round trip as well.
+_ENTER_READING = (
+    "select e.carried, e.bypasses, e.state, e.reason, set_config('transaction_read_only', 'on', true) "
+    "from platform.enter_tenant(%s) as e"
+)
 _LEAVE = (Path(__file__).parent / "sql" / "leave_session.sql").read_bytes()
+
+
+class NoConnectionError(TenantContextError):
+    """No connection was free, or none could be opened, in time."""
 
 
 class _HasId(Protocol):
@@ -72,7 +82,7 @@ def _tenant_id(tenant: TenantLike) -> UUID:
     return parse_tenant_id(tenant) if isinstance(tenant, UUID | str) else parse_tenant_id(getattr(tenant, "id", ""))
 
 
-class TenantConnection(psycopg.Connection[TupleRow]):
+class TenantConnection(RoutedConnection):
     """A pooled connection that counts its statements."""
 
     statements = 0
@@ -99,7 +109,7 @@ class _AsyncCountingCursor(psycopg.AsyncCursor[TupleRow]):
 
 
 def _require_entered(tenant: UUID, row: TupleRow | None) -> None:
-    carried, bypasses, state, reason = row if row is not None else (False, True, None, None)
+    carried, bypasses, state, reason = row[:4] if row is not None else (False, True, None, None)
     require_restricted(carries=bool(carried), bypasses=bool(bypasses))
     if state == "closed":
         raise SuspendedTenantError(f"tenant {tenant} is closed: {reason}")
@@ -109,8 +119,8 @@ def _require_entered(tenant: UUID, row: TupleRow | None) -> None:
         raise TenantBusyError(f"tenant {tenant} has all transactions open that its plan allows at once: try again")
 
 
-def _no_connection(error: psycopg.OperationalError) -> TenantContextError:
-    return TenantContextError(
+def _no_connection(error: psycopg.OperationalError) -> NoConnectionError:
+    return NoConnectionError(
         f"no connection was free in time: give the pool more, or look for one not returned ({error})"
     )
 
@@ -168,8 +178,10 @@ class TenantPool:
         max_per_tenant: most of them for one tenant at once; half of them, unless given.
         prepared: whether statements are prepared on the server; False behind a pgbouncer older than 1.21 in
             transaction mode, which knows none.
-        wait: seconds to wait for the tenant's share, and for a connection.
+        wait: seconds to wait for the tenant's share, and for a connection; also how long an attempt to connect is
+            repeated before the next request begins another.
         meter: counts requests, if given; the pool closes it.
+        patience: seconds for which one answer of the server is waited for, None for ever.
     """
 
     def __init__(
@@ -182,8 +194,12 @@ class TenantPool:
         prepared: bool = True,
         wait: float = WAIT_SECONDS,
         meter: UsageMeter | None = None,
+        patience: float | None = None,
         application_name: str = "capstone tenants",
     ) -> None:
+        def configure(connection: TenantConnection) -> None:
+            connection.patience = patience
+
         self._wait = wait
         self._meter = meter
         self._shares = _Shares(_share(max_size, max_per_tenant))
@@ -191,9 +207,11 @@ class TenantPool:
             conninfo,
             connection_class=TenantConnection,
             kwargs={**_arguments(prepared, application_name), "cursor_factory": _CountingCursor},
+            configure=configure,
             min_size=min_size,
             max_size=max_size,
             timeout=wait,
+            reconnect_timeout=wait,
             open=True,
         )
 
@@ -216,13 +234,22 @@ class TenantPool:
         if self._meter is not None:
             self._meter.close()
 
+    def discard_broken(self) -> None:
+        """Look at every idle connection and throw away those whose server is gone."""
+        self._pool.check()
+
     @contextmanager
-    def tenant(self, tenant: TenantLike) -> Iterator[TenantConnection]:
+    def tenant(self, tenant: TenantLike, *, read_only: bool = False) -> Iterator[TenantConnection]:
         """Run the block in one transaction in the tenant's name; commits at its end, rolls back on an exception.
+
+        Args:
+            tenant: whose.
+            read_only: the transaction may not write.
 
         Raises:
             MalformedTenantError (400), SuspendedTenantError (403), UnknownTenantError (404), TenantBusyError (429).
-            TenantContextError (500): no connection was free, or this login is not one for tenants' requests.
+            TenantContextError (500): no connection was free (NoConnectionError), or this login is not one for tenants'
+                requests.
         """
         tenant_id = _tenant_id(tenant)
         if not self._shares.take(tenant_id, self._wait):
@@ -234,7 +261,7 @@ class TenantPool:
             except psycopg.OperationalError as error:
                 raise _no_connection(error) from None
             try:
-                with self._entered(connection, tenant_id):
+                with self._entered(connection, tenant_id, _ENTER_READING if read_only else _ENTER):
                     yield connection
             finally:
                 self._pool.putconn(connection)
@@ -246,13 +273,13 @@ class TenantPool:
             self._meter.refusal(tenant)
 
     @contextmanager
-    def _entered(self, connection: TenantConnection, tenant: UUID) -> Iterator[None]:
+    def _entered(self, connection: TenantConnection, tenant: UUID, enter: str) -> Iterator[None]:
         started = time.perf_counter_ns()
         entered, failed, clean = False, True, None
         try:
             with connection.transaction():
                 with connection.cursor(row_factory=tuple_row) as cursor:
-                    row = cursor.execute(_ENTER, [tenant]).fetchone()
+                    row = cursor.execute(enter, [tenant]).fetchone()
                 _require_entered(tenant, row)
                 entered, connection.statements = True, 0
                 yield
@@ -352,6 +379,7 @@ class AsyncTenantPool:
             min_size=min_size,
             max_size=max_size,
             timeout=wait,
+            reconnect_timeout=wait,
             open=False,
         )
 

@@ -37,6 +37,8 @@ TENANT_HEADER = "x-tenant"
 
 # Long enough that a busy tenant is looked up hardly ever, short enough that one that was just made is found.
 KEEP_SECONDS = 10.0
+# Seconds that a request waits for one of the two connections, also when the cell is down.
+WAIT_SECONDS = 5.0
 # Names that nobody has must not fill the memory.
 KEEP_MOST = 20_000
 
@@ -116,10 +118,17 @@ class TenantResolver:
         conninfo: DSN of role ``gateway``.
         domain: see :func:`named_tenant`.
         keep: seconds for which an answer, also that there is none, is kept.
+        wait: seconds for which a connection is waited for.
     """
 
     def __init__(
-        self, conninfo: str, *, domain: str | None = None, keep: float = KEEP_SECONDS, prepared: bool = True
+        self,
+        conninfo: str,
+        *,
+        domain: str | None = None,
+        keep: float = KEEP_SECONDS,
+        wait: float = WAIT_SECONDS,
+        prepared: bool = True,
     ) -> None:
         self._domain = domain
         self._keep = keep
@@ -132,8 +141,10 @@ class TenantResolver:
                 "application_name": "capstone gateway",
                 "prepare_threshold": 5 if prepared else None,
             },
-            min_size=1,
+            min_size=0,
             max_size=2,
+            timeout=wait,
+            reconnect_timeout=wait,
             open=True,
         )
 

@@ -54,7 +54,7 @@ class ProcessSpec:
         argv: command line. Every user of the machine can read it: no secrets.
         log: file that its output is appended to.
         env: variables added to this process's environment.
-        ready: tells whether it serves; None when being alive is all there is to see.
+        ready: tells whether the process of that id serves; None when being alive is all there is to see.
         deadline_seconds: within which it has to be ready.
         cwd: its working directory.
         port: of the loopback interface, which it will listen on and which has to be free: else somebody else's
@@ -65,7 +65,7 @@ class ProcessSpec:
     argv: Sequence[str]
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
-    ready: Callable[[], bool] | None = None
+    ready: Callable[[int], bool] | None = None
     deadline_seconds: float = 60.0
     cwd: Path | None = None
     port: int | None = None
@@ -170,13 +170,13 @@ def stop(name: str, settings: Settings | None = None, *, deadline_seconds: float
     if leader is not None:
         _signal([leader], signal.SIGTERM)
         wait_gone([leader], deadline_seconds)
-        _reap(record.pid)
     for how, patience in ((signal.SIGTERM, KILL_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
         # Looked for again each time: a process may have started another meanwhile.
         family = _merge(family, record.family())
         _signal(family, how)
         family = wait_gone(family, patience)
-        _reap(record.pid)
+    # The leader may be a zombie while its other threads still end: until they have, it holds its files and its id.
+    wait_until(lambda: _reap(record.pid), KILL_SECONDS)
     family = _merge(family, record.family())
     if family:
         raise ProcessError(f"process {family[0].pid} of {name} does not end, even when killed: see {record.log}")
@@ -233,7 +233,7 @@ def _spawn(spec: ProcessSpec, settings: Settings) -> _Record:
 def _await_ready(spec: ProcessSpec, record: _Record) -> bool:
     deadline = time.monotonic() + spec.deadline_seconds
     while record.leader() is not None:
-        if spec.ready is None or spec.ready():
+        if spec.ready is None or spec.ready(record.pid):
             return record.leader() is not None
         if time.monotonic() >= deadline:
             return False
@@ -297,10 +297,16 @@ def _signal(processes: list[psutil.Process], how: signal.Signals) -> None:
             process.send_signal(how)
 
 
-def _reap(pid: int) -> None:
-    """Collect the exit status of a process that this one started, so that it does not stay as a zombie."""
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+def _reap(pid: int) -> bool:
+    """Collect the exit status of a process that this one started, so that it does not stay as a zombie.
+
+    Returns:
+        Whether nothing is left to collect: it was collected now or before, or is no child of this process.
+    """
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 def _tail(log: Path) -> str:

@@ -1,5 +1,7 @@
 """One local Redis process: its configuration, its data, its start and stop."""
 
+import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -17,15 +19,22 @@ from orchestration.engines.atomic_file import write_atomically
 from orchestration.engines.errors import EngineError
 from orchestration.engines.server_log import LogMark, explain
 from orchestration.engines.server_user import ServerUser
+from orchestration.realtime.stream_keys import DAMAGED
 from orchestration.settings import Settings
 
 # The last minutes of a cell and its queue. A ceiling: at it writes fail, nothing is evicted.
 MAX_MEMORY_MB = 512
 
 START_SECONDS = 60.0
+# The checker reads 300 MB a second; a file is rewritten before it is twice its memory's limit.
+CHECK_SECONDS = 120.0
+# What a write that was not finished can leave: one script's commands. More is no torn end but a damaged file.
+MOST_TORN_BYTES = 16 * 1024**2
 STOP_SECONDS = 30.0
 # Redis does not rotate its log; one that has grown beyond this is put aside at the next start.
 LOG_BYTES = 5 * 1024**2
+
+_ANALYZED = re.compile(r"AOF analyzed: filename=(\S+), size=(\d+), ok_up_to=(\d+)")
 
 Report = Callable[[str], None]
 
@@ -43,6 +52,7 @@ class RedisServer:
         self._user = user
         self._durable = durable
         self._configuration_file = self.directory / "redis.conf"
+        self._binary = Path("redis-server")
 
     def __str__(self) -> str:
         return f"Redis of {self.name}"
@@ -69,10 +79,11 @@ class RedisServer:
             EngineError: it does not come up; says why, from its log.
         """
         began = time.monotonic()
+        self._binary = binary
         running = self.process()
         mark = LogMark(self.logs, {})
         if running is None:
-            self._prepare(password)
+            self._prepare(password, report)
             mark = LogMark.now(self.logs)
             result = self._user.run([binary, self._configuration_file], cwd=self.data, timeout=START_SECONDS)
             if result.returncode != 0:
@@ -108,7 +119,73 @@ class RedisServer:
             retry=Retry(NoBackoff(), 0),  # whoever waits does so with a deadline of his own
         )
 
-    def _prepare(self, password: str) -> None:
+    @property
+    def _damage_file(self) -> Path:
+        """Noted beside the data until it stands in them: whoever starts Redis may be killed in between."""
+        return self.directory / "torn"
+
+    def _cut_torn_file(self, report: Report) -> None:
+        """Have the server's own checker read the append-only file, and cut off, noted, what is not whole at its end.
+
+        Redis would do so itself, say so in its log, and serve what is left as if that were all; and in the middle of a
+        transaction it leaves the beginning of it in the file (7.0), where it swallows what is written next.
+
+        Raises:
+            EngineError: more is damaged than a write that was not finished: somebody has to look at it.
+        """
+        manifest = self.data / "appendonlydir" / "appendonly.aof.manifest"
+        if not manifest.exists():
+            return
+        # The server's program is the checker when it is called so; a server without its tools has no file of that name.
+        checker = self.data / "redis-check-aof"
+        checker.unlink(missing_ok=True)
+        checker.symlink_to(self._binary)
+        try:
+            result = self._user.run([checker, manifest], cwd=self.data, timeout=CHECK_SECONDS)
+        finally:
+            checker.unlink(missing_ok=True)
+        if result.returncode != 0:
+            self._cut(manifest, result.stdout)
+            report(
+                f"{self}: the end of its append-only file was torn: the stream of {self.name} is not processed before "
+                f"`capstone stream recover --cell {self.name}`"
+            )
+        if self._damage_file.exists():
+            self._mark_damaged(manifest)
+
+    def _cut(self, manifest: Path, checked: str) -> None:
+        if not self._damage_file.exists():
+            write_atomically(self._damage_file, f"{time.time():.3f}\n")
+        analyzed = _ANALYZED.findall(checked)
+        name, size, whole = analyzed[-1] if analyzed else ("", "0", "0")
+        if not name.endswith(".incr.aof") or int(size) - int(whole) > MOST_TORN_BYTES:
+            raise EngineError(
+                f"{self}: its append-only file in {manifest.parent} is damaged, and not only at its end: copy the "
+                f"directory, cut the file with `redis-check-aof --fix {manifest}`, run `capstone up`, and then "
+                f"`capstone stream recover --cell {self.name}`"
+            )
+        os.truncate(manifest.parent / Path(name).name, int(whole))
+
+    def _mark_damaged(self, manifest: Path) -> None:
+        """Write into the append-only file itself that it was torn: Redis never serves what is left without the mark.
+
+        Told after its start, a processor could already have gone on with a queue that is not what it was.
+        """
+        noticed = self._damage_file.read_text().strip()
+        words = ("SET", DAMAGED, noticed)
+        command = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+        newest = [line.split()[1] for line in manifest.read_text().splitlines() if line.endswith("type i")][-1:]
+        if not newest:
+            raise EngineError(
+                f"{self}: {manifest} names no file that is appended to: see `capstone stream recover --help`"
+            )
+        with (manifest.parent / newest[0]).open("ab") as file:
+            file.write(command.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._damage_file.unlink()
+
+    def _prepare(self, password: str, report: Report) -> None:
         for passage in (self.directory.parent, self.directory, self.logs.parent):
             home.passage(passage)
         home.own_directory(self.data, self._user, 0o700)
@@ -116,6 +193,7 @@ class RedisServer:
         log = self.logs / "redis.log"
         if log.exists() and log.stat().st_size > LOG_BYTES:
             log.replace(self.logs / "redis.previous")
+        self._cut_torn_file(report)
         # The password stands in this file and not in the command line, which every user of the machine can read.
         write_atomically(self._configuration_file, self._configuration(password), mode=0o600, owner=self._user.owner)
 
@@ -135,7 +213,11 @@ class RedisServer:
             "databases 1",
             # The append-only file alone: a snapshot beside it would be a second, older truth.
             "appendonly yes",
-            f"appendfsync {'everysec' if self._durable else 'no'}",
+            # What a client was told is on the disk: an event that was accepted is not lost with the machine either. A
+            # batch of 1,000 costs one write to the disk, half of what it costs without.
+            f"appendfsync {'always' if self._durable else 'no'}",
+            # A torn file is noted before it is cut, see _cut_torn_file.
+            "aof-load-truncated no",
             'save ""',
             f"maxmemory {MAX_MEMORY_MB}mb",
             "maxmemory-policy noeviction",

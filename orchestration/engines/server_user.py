@@ -1,11 +1,13 @@
 """In whose name the servers run: never root, whoever installs them."""
 
+import fcntl
 import grp
 import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,25 +71,27 @@ def resolve(settings: Settings) -> ServerUser:
         HomeError: the data belong to somebody else, and this process is not root.
         EngineError: the user cannot be created.
     """
-    owner = _owner_of_data(settings.home)
+    data = _data(settings.home)
     if os.geteuid() != 0:
-        if owner is not None and owner != os.geteuid():
+        if data is not None and data.st_uid != os.geteuid():
             raise HomeError(
-                f"the data in {settings.home} belong to uid {owner}: run as root or as that user, or set CAPSTONE_HOME"
+                f"the data in {settings.home} belong to uid {data.st_uid}: run as root or as that user, "
+                "or set CAPSTONE_HOME"
             )
         return ServerUser(_name(os.geteuid()), os.geteuid(), os.getegid(), drops=False)
-    if owner:
-        entry = pwd.getpwuid(owner)
-        return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid, drops=True)
-    entry = _ensure_user(settings.os_user)
+    if data is not None and data.st_uid:
+        # A user that was removed still owns its files: what stops and removes them needs no more than the numbers.
+        return ServerUser(_name(data.st_uid), data.st_uid, data.st_gid, drops=True)
+    with _one_at_a_time():
+        entry = _ensure_user(settings.os_user)
     if entry.pw_uid == 0:
         raise EngineError("CAPSTONE_OS_USER is root: PostgreSQL refuses to run as root, name another user")
     return ServerUser(entry.pw_name, entry.pw_uid, entry.pw_gid, drops=True)
 
 
-def _owner_of_data(home: Path) -> int | None:
+def _data(home: Path) -> os.stat_result | None:
     for data in [*home.glob("postgres/*/data"), *home.glob("redis/*/data")]:
-        return data.stat().st_uid
+        return data.stat()
     return None
 
 
@@ -96,6 +100,21 @@ def _name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Hold the directory of the users' file: the later of two `useradd` replaces the user.
+
+    It looks whether there is such a user before it takes its own lock; the servers of whoever was first then belong to
+    a user that is no more.
+    """
+    directory = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def _ensure_user(name: str) -> pwd.struct_passwd:
@@ -121,7 +140,7 @@ def _ensure_user(name: str) -> pwd.struct_passwd:
         text=True,
     )  # fmt: skip
     try:
-        # Two first starts may race for the user: what counts is that it is there.
+        # Somebody else may have made it: what counts is that it is there.
         return pwd.getpwnam(name)
     except KeyError:
         raise EngineError(f"OS user {name!r} cannot be created: {result.stderr.strip()}") from None

@@ -14,6 +14,7 @@ _PAGE = Path(__file__).with_name("docs_site.html.template")
 # Below settings.docs; the assets that generate them write there.
 DBT_DOCS = "dbt/{cell}/index.html"
 DATA_DOCS = "data/{cell}/index.html"
+RESIDENCY_MAP = "residency_map.html"
 
 
 def docs_url(settings: Settings, path: str = "") -> str:
@@ -42,7 +43,9 @@ def write_front_page(settings: Settings) -> None:
     """Write the front page; it says what is not there yet, so it is written again when a fill has ended."""
     settings.docs.mkdir(parents=True, exist_ok=True)
     page = Template(_PAGE.read_text()).substitute(
-        dagster=html.escape(dagster_url(settings)), rows="\n".join(_row(settings, cell) for cell in CELLS)
+        dagster=html.escape(dagster_url(settings)),
+        residency=_link(settings, RESIDENCY_MAP, "residency map"),
+        rows="\n".join(_row(settings, cell) for cell in CELLS),
     )
     front = settings.docs / "index.html"
     if not front.exists() or front.read_text() != page:

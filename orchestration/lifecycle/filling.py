@@ -69,6 +69,10 @@ class Gap:
     assets: tuple[AssetPath, ...]
 
 
+# Of database ``global``, which is no cell's.
+GLOBAL_JOB = "refresh_global"
+
+
 def refresh_job(cell: Cell) -> str:
     """Return the name of the job that builds everything of a cell."""
     return f"refresh_{cell}"
@@ -113,10 +117,10 @@ def gap_of(nodes: Sequence[Mapping[str, Any]], days: DayRange) -> Gap | None:
     return Gap(DayRange(first, last), tuple(sorted(lacking))) if lacking else None
 
 
-def find_gap(client: DagsterGraphQL, cell: Cell, days: DayRange) -> Gap | None:
-    """Ask Dagster what cell ``cell`` lacks over ``days``."""
-    job = {"pipelineName": refresh_job(cell), "repositoryName": REPOSITORY, "repositoryLocationName": LOCATION}
-    return gap_of(client.query(_NODES, job=job)["assetNodes"], days)
+def find_gap(client: DagsterGraphQL, job: str, days: DayRange) -> Gap | None:
+    """Ask Dagster what the assets of ``job`` lack over ``days``."""
+    selector = {"pipelineName": job, "repositoryName": REPOSITORY, "repositoryLocationName": LOCATION}
+    return gap_of(client.query(_NODES, job=selector)["assetNodes"], days)
 
 
 def assets_to_build(client: DagsterGraphQL, cell: Cell, gap: Gap) -> list[AssetPath]:
@@ -146,19 +150,23 @@ class CellState:
     has_pending_migrations: Callable[[Cell], bool]
 
 
-def _launch_for(client: DagsterGraphQL, cell: Cell, days: DayRange, state: CellState, say: Say) -> str | None:
+def _launch_for(
+    client: DagsterGraphQL, cell: Cell, days: DayRange, state: CellState, say: Say, *, migrated: bool = False
+) -> str | None:
     """Launch the run that cell ``cell`` needs next, or return None when it lacks nothing."""
     tags: dict[str, str] = {runs.CELL_TAG: cell}
-    gap = find_gap(client, cell, days)
+    gap = find_gap(client, refresh_job(cell), days)
+    schemas = [*((cell, domain, "schema") for domain in DOMAINS), (cell, *TENANTS_SCHEMAS)]
+    # A newer version may bring models that need its migrations; in a first fill one run does both.
+    separately = gap is None or not set(schemas) & set(gap.assets)
+    if separately and not migrated and state.has_pending_migrations(cell):
+        say(f"{cell}: there are new migrations")
+        return runs.launch(client, runs.ASSET_JOB, tags=tags, asset_keys=schemas)
     if gap:
         say(f"{cell}: {len(gap.assets)} assets lack something from {gap.days.first} to {gap.days.last}")
         wanted = assets_to_build(client, cell, gap)
         tags |= {runs.PRIORITY_TAG: FILL_PRIORITY, **gap.days.tags}
         return runs.launch(client, refresh_job(cell), tags=tags, asset_keys=wanted)
-    if state.has_pending_migrations(cell):
-        say(f"{cell}: there are new migrations")
-        schemas = [*((cell, domain, "schema") for domain in DOMAINS), (cell, *TENANTS_SCHEMAS)]
-        return runs.launch(client, runs.ASSET_JOB, tags=tags, asset_keys=schemas)
     if not state.gate_is_open(cell):
         say(f"{cell}: the gate is closed, proving the cell")
         return _proof(client, cell)
@@ -207,6 +215,32 @@ def fill(
             outcome.failures.append(runs.failure(client, ended.run_id))
         elif ended.cell and ended.job != proof_job(parse_cell(ended.cell)):
             cell = parse_cell(ended.cell)
-            if not state.gate_is_open(cell):
+            if ended.job == runs.ASSET_JOB and find_gap(client, refresh_job(cell), days):
+                launched = _launch_for(client, cell, days, state, say, migrated=True)
+                pending.update([launched] if launched else [])
+            elif not state.gate_is_open(cell):
                 pending.add(_proof(client, cell))
     return outcome
+
+
+def fill_global(
+    client: DagsterGraphQL,
+    days: DayRange,
+    filled: Fill,
+    reporter: Reporter,
+    *,
+    say: Say,
+    still_served: Callable[[], None],
+) -> None:
+    """Build the global marts when they never were, or when a cell was just filled; adds the run to ``filled``.
+
+    After all cells, so that each is seen as it is now. One that could not be filled is shown as stale, or as never
+    there, and keeps the others from nothing.
+    """
+    if not filled.finished and find_gap(client, GLOBAL_JOB, days) is None:
+        return
+    say("global: the cells side by side")
+    for ended in runs.follow(client, {runs.launch(client, GLOBAL_JOB, tags={})}, reporter.runs, still_served):
+        filled.finished.append(ended)
+        if not ended.succeeded:
+            filled.failures.append(runs.failure(client, ended.run_id))

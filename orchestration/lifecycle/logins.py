@@ -3,14 +3,16 @@
 from typing import cast
 
 from orchestration.cells import endpoints
-from orchestration.cells.endpoints import ROLES, Role
+from orchestration.cells.endpoints import CONTROL_ROLES, GLOBAL_DATABASE, ROLES, Role
 from orchestration.cells.regions import CLUSTERS, Cluster
 from orchestration.settings import Settings
 
 CONTROL: Cluster = "control"
 # Reads everything of a cell and writes only what dbt builds: the login for looking around.
 DEFAULT_ROLE: Role = "transformer"
-_CONTROL_ROLES: tuple[Role, ...] = ("dagster", "superuser")
+_CONTROL_LOGINS: tuple[Role, ...] = ("dagster", "publisher", "reader", "superuser")
+# Logins of the control cluster that live in database ``global``.
+_GLOBAL_LOGINS: tuple[Role, ...] = ("publisher", "reader")
 
 
 class LoginError(ValueError):
@@ -23,7 +25,7 @@ def parse_role(cluster: Cluster, role: str) -> Role:
     Raises:
         LoginError: there is no such login.
     """
-    known = _CONTROL_ROLES if cluster == CONTROL else tuple(name for name in ROLES if name != "dagster")
+    known = _CONTROL_LOGINS if cluster == CONTROL else tuple(name for name in ROLES if name not in CONTROL_ROLES)
     if role == "owner":
         raise LoginError("role 'owner' owns the objects and cannot log in: use migrator, and `set role owner` there")
     if role not in known:
@@ -42,4 +44,5 @@ def login_dsn(cluster: str, role: str | None, settings: Settings) -> str:
         raise LoginError(f"unknown cell {cluster!r}: one of {', '.join(CLUSTERS)} is needed")
     where = cast(Cluster, cluster)
     chosen = parse_role(where, role or ("dagster" if where == CONTROL else DEFAULT_ROLE))
-    return endpoints.dsn(where, chosen, settings=settings)
+    database = GLOBAL_DATABASE if where == CONTROL and chosen in _GLOBAL_LOGINS else None
+    return endpoints.dsn(where, chosen, database=database, settings=settings)

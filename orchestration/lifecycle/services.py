@@ -1,4 +1,4 @@
-"""Dagster's processes and the documentation server: what each is started with, and when it serves."""
+"""Dagster's processes, the documentation server, the stream processors: what each is started with, when it serves."""
 
 import http.client
 import socket
@@ -6,19 +6,25 @@ import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from orchestration.cells import endpoints
+from orchestration.cells.regions import CELLS, Cell
 from orchestration.engines import processes
 from orchestration.engines.processes import ProcessSpec, ProcessStatus
 from orchestration.lifecycle import dagster_home
+from orchestration.realtime.service_mark import is_serving
 from orchestration.settings import PROJECT_ROOT, Settings
 
 CODE_SERVER = "code_server"
 WEBSERVER = "webserver"
 DAEMON = "daemon"
 DOCS = "docs"
-SERVICES = (CODE_SERVER, WEBSERVER, DAEMON, DOCS)
+DAGSTER = (CODE_SERVER, WEBSERVER, DAEMON, DOCS)
+STREAM_OF: dict[Cell, str] = {cell: f"stream_{cell}" for cell in CELLS}
+STREAMS = tuple(STREAM_OF.values())
+SERVICES = (*DAGSTER, *STREAMS)
 
 LOOPBACK = "127.0.0.1"
 # Three Python programs import Dagster at the same moment, on two cores that may be making databases too.
@@ -29,8 +35,8 @@ _PROBE_SECONDS = 2.0
 _CODE = (("orchestration", ("*.py", "*.sql")), ("dbt_project", ("*.sql", "*.yml", "*.json")))
 
 
-def _listens(port: int) -> Callable[[], bool]:
-    def probe() -> bool:
+def _listens(port: int) -> Callable[[int], bool]:
+    def probe(_pid: int) -> bool:
         try:
             socket.create_connection((LOOPBACK, port), timeout=_PROBE_SECONDS).close()
         except OSError:
@@ -40,8 +46,8 @@ def _listens(port: int) -> Callable[[], bool]:
     return probe
 
 
-def _answers(port: int, path: str) -> Callable[[], bool]:
-    def probe() -> bool:
+def _answers(port: int, path: str) -> Callable[[int], bool]:
+    def probe(_pid: int) -> bool:
         connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_PROBE_SECONDS)
         try:
             connection.request("GET", path)
@@ -72,10 +78,13 @@ def specs(settings: Settings) -> dict[str, ProcessSpec]:
         DAEMON: [python, "-m", "dagster._daemon", "run", "-w", workspace],
         DOCS: [python, "-m", "http.server", str(port[DOCS]), "--bind", LOOPBACK, "--directory", str(settings.docs)],
     }
-    ready = {
+    for cell, name in STREAM_OF.items():
+        commands[name] = [python, "-m", "orchestration.cli", "stream", "run", "--cell", cell]
+    ready: dict[str, Callable[[int], bool]] = {
         CODE_SERVER: _listens(port[CODE_SERVER]),
         WEBSERVER: _answers(port[WEBSERVER], "/server_info"),
         DOCS: _answers(port[DOCS], "/"),
+        **{name: partial(is_serving, cell, settings) for cell, name in STREAM_OF.items()},
     }
     return {
         name: ProcessSpec(
@@ -102,7 +111,7 @@ def start(settings: Settings, names: Iterable[str] = SERVICES) -> dict[str, Proc
     asked = set(names)
     started: dict[str, ProcessStatus] = {}
     # Webserver and daemon look for the code server at once, and fill their logs with errors when it is not there.
-    for wave in ((CODE_SERVER, DOCS), (WEBSERVER, DAEMON)):
+    for wave in ((CODE_SERVER, DOCS), (WEBSERVER, DAEMON), STREAMS):
         wanted = [known[name] for name in wave if name in asked]
         with ThreadPoolExecutor(len(wave)) as pool:
             for status in pool.map(lambda spec: processes.start(spec, settings), wanted):
@@ -115,7 +124,7 @@ def stop(settings: Settings, names: Iterable[str] = SERVICES) -> None:
 
     The daemon goes first: it would launch queued runs on the way down.
     """
-    order = [name for name in (DAEMON, WEBSERVER, CODE_SERVER, DOCS) if name in set(names)]
+    order = [name for name in (*STREAMS, DAEMON, WEBSERVER, CODE_SERVER, DOCS) if name in set(names)]
     for name in order:
         processes.stop(name, settings)
 

@@ -14,6 +14,7 @@ from orchestration.lifecycle.graphql import DagsterGraphQL, GraphQLError, Webser
 from orchestration.lifecycle.reporting import Reporter, Say
 from orchestration.lifecycle.waiting import wait_until
 from orchestration.loading.window import Window, establish_window
+from orchestration.realtime.stream_status import stream_status
 from orchestration.settings import Settings
 from orchestration.tenancy import tenant_migrations
 
@@ -50,10 +51,17 @@ class ServiceDiedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Started:
-    """What `up` did: the window it fills, and the runs it needed (none when nothing was missing)."""
+    """What `up` did.
+
+    Attributes:
+        window: that it fills.
+        fill: the runs it needed; none when nothing was missing.
+        streams_refused: why the stream processor of a cell does not work, each with the way out.
+    """
 
     window: Window
     fill: Fill
+    streams_refused: tuple[str, ...] = ()
 
 
 def _location_state(client: DagsterGraphQL) -> str | None:
@@ -119,13 +127,37 @@ def _start_dagster(settings: Settings, say: Say) -> DagsterGraphQL:
     for name, state in states.items():
         if state is not None and state.state == "dead":
             say(f"{name} had died: starting it again")
-    started = services.start(settings)
+    started = services.start(settings, services.DAGSTER)
     client = DagsterGraphQL.of(settings)
     await_code_location(client)
     for orphan in runs.cancel_orphans(client, started[services.CODE_SERVER].started_at):
         say(f"run {orphan.run_id} of {orphan.job} had lost its process: cancelled")
     say(f"Dagster UI: {docs_site.dagster_url(settings)}")
     return client
+
+
+def _start_streams(settings: Settings, say: Say) -> tuple[str, ...]:
+    """Start the stream processors that do not run, and those that run old code anew; return why one cannot work.
+
+    One cell's stream that has to be recovered first keeps neither the others nor the platform from being up.
+    """
+    newest = services.newest_code()
+    for name, state in services.status(settings).items():
+        if name not in services.STREAMS or state is None:
+            continue
+        if state.state == "dead":
+            say(f"{name} had ended: starting it again")
+        elif state.started_at < newest:
+            services.stop(settings, (name,))
+    refused = []
+    for cell, name in services.STREAM_OF.items():
+        try:
+            services.start(settings, (name,))
+        except processes.ProcessError as error:
+            trouble = stream_status(cell, settings).trouble
+            refused.append(trouble or str(error))
+            say(f"{name}: does not work")
+    return tuple(refused)
 
 
 def require_served(settings: Settings) -> None:
@@ -178,6 +210,8 @@ def up(settings: Settings, reporter: Reporter, *, durable: bool = True) -> Start
         window = establish_window(settings)
         with reporter.step("servers") as say:
             LocalEngines(settings, durable=durable).start(say)
+            # Before any run of a cell publishes into it.
+            migrations.apply_control(settings=settings, report=say)
         with reporter.step("Dagster") as say:
             client = _start_dagster(settings, say)
         with reporter.step(f"data, scale {window.scale}") as say:
@@ -194,8 +228,11 @@ def up(settings: Settings, reporter: Reporter, *, durable: bool = True) -> Start
                 say=say,
                 still_served=still_served(settings),
             )
+            filling.fill_global(client, full_days(window), fill, reporter, say=say, still_served=still_served(settings))
             docs_site.write_front_page(settings)
-        return Started(window, fill)
+        with reporter.step("streams") as say:
+            refused = _start_streams(settings, say)
+        return Started(window, fill, refused)
 
 
 def down(settings: Settings, reporter: Reporter) -> None:

@@ -11,8 +11,8 @@ How the log is modelled, where it says less than the tables ask:
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -48,6 +48,7 @@ from orchestration.loading.copy_loader import (
 from orchestration.loading.id_spaces import reserve_loaded_ids
 from orchestration.loading.plans import load_plans
 from orchestration.loading.statistics import analyze_tables
+from orchestration.persons.former import former_persons
 from orchestration.settings import Settings, get_settings
 from orchestration.synthetic.hashing import uuid5_bytes
 
@@ -214,7 +215,7 @@ def _shop() -> Iterator[tuple[UpsertRule, pa.Table]]:
 def _shoppers(columns: _Columns) -> Iterator[tuple[UpsertRule, pa.Table]]:
     """Yield the customers, as persons and as the tenant's shoppers."""
     rows = len(columns.customers)
-    person = uuid_column(uuid5_bytes(NAMESPACE, (f"person/{CDNOW_TENANT}/{number}" for number in columns.customers)))
+    person = uuid_column(uuid5_bytes(NAMESPACE, _person_names(columns.customers)))
     email = pa.array([f"customer-{number:05d}@cdnow.invalid" for number in columns.customers], pa.string())
     yield (
         UpsertRule("geo.users", ("id",)),
@@ -307,6 +308,21 @@ def _events(columns: _Columns) -> pa.Table:
     )
 
 
+def _person_names(customers: Iterable[int]) -> Iterator[str]:
+    return (f"person/{CDNOW_TENANT}/{number}" for number in customers)
+
+
+def _without_former_customers(connection: Connection, log: CdnowLog) -> CdnowLog:
+    """Return the log without the purchases of customers who were erased: those that must be kept are kept anonymous."""
+    customers = sorted({purchase.customer for purchase in log.purchases})
+    persons = dict(zip((uuid5(NAMESPACE, name) for name in _person_names(customers)), customers, strict=True))
+    former = {persons[person] for person in former_persons(connection, persons)}
+    if not former:
+        return log
+    stay = tuple(purchase for purchase in log.purchases if purchase.customer not in former)
+    return replace(log, purchases=stay, rows_read=log.rows_read - len(log.purchases) + len(stay))
+
+
 def _require_equal_sums(connection: Connection, load: Load, log: CdnowLog) -> Decimal:
     """Return the dollars of the loaded orders; orders, their lines and events must come to what the log has.
 
@@ -366,7 +382,8 @@ def load_cdnow(*, path: Path | None = None, settings: Settings | None = None) ->
     """
     settings = settings or get_settings()
     started = time.perf_counter()
-    log = read_shipped_log() if path is None else read_log(path)
+    read = read_shipped_log() if path is None else read_log(path)
+    log = read
     load = cdnow_load(log.path.name)
     with routing.connect(
         CDNOW_CELL, "loader", autocommit=True, application_name="capstone cdnow", settings=settings
@@ -382,6 +399,7 @@ def load_cdnow(*, path: Path | None = None, settings: Settings | None = None) ->
         with connection.transaction():
             plan_for_bulk(connection)
             lock_load(connection, "ecommerce.orders", load)
+            log = _without_former_customers(connection, read)
             before, dollars = _replace(connection, load, log)
             record_load(connection, load, rows_read=log.rows_read, rows_loaded=len(log.purchases), rejects=log.rejects)
     analyze_tables(CDNOW_CELL, _LOADED_TABLES, settings)

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID, uuid5
 
-import polars as pl
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,8 +30,12 @@ from orchestration.cells.regions import Cell
 from orchestration.loading.arrow_columns import constant_text, constant_uuid
 from orchestration.loading.copy_encoding import COPY_HEADER, COPY_TRAILER, TableColumn, encode
 
+if TYPE_CHECKING:
+    # A load that has no frames does not pay for polars: the stream processor stays small.
+    import polars as pl
+
 Connection: TypeAlias = psycopg.Connection[Any]
-Block: TypeAlias = pa.Table | pl.DataFrame
+Block: TypeAlias = "pa.Table | pl.DataFrame"
 
 # Namespace of every deterministic UUID the platform derives; drawn once at random, and never to change.
 NAMESPACE = UUID("6f1c2f0a-6a0e-4f0f-9d43-8f6f0a3b7c51")
@@ -196,7 +199,7 @@ def lock_load(connection: Connection, table: str, load: Load) -> None:
 
 
 def _arrow(block: Block) -> pa.Table:
-    table = block.to_arrow() if isinstance(block, pl.DataFrame) else block
+    table = block if isinstance(block, pa.Table) else block.to_arrow()
     if table.num_rows > MAX_BLOCK_ROWS:
         raise LoadError(f"a block of {table.num_rows} rows is too large: give at most {MAX_BLOCK_ROWS} at once")
     return table

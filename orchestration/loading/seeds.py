@@ -14,6 +14,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from orchestration.cells import routing
+from orchestration.cells.freshness import note_copies
 from orchestration.cells.regions import Cell
 from orchestration.loading.absent_tenants import absent_tenants, only_named, without_tenants
 from orchestration.loading.copy_loader import (
@@ -27,6 +28,7 @@ from orchestration.loading.copy_loader import (
     require_no_transaction,
     upsert,
 )
+from orchestration.loading.former_persons import shoppers_who_stay, staff_who_stay
 from orchestration.loading.id_spaces import reserve_loaded_ids
 from orchestration.loading.plans import load_plans
 from orchestration.loading.statistics import analyze_tables
@@ -94,7 +96,8 @@ def shoppers_without(rows: ShopperRows, tenants: Collection[UUID]) -> ShopperRow
 
 
 def write_shoppers(connection: Connection, rows: ShopperRows) -> list[Upserted]:
-    """Upsert shoppers, as persons first, within the caller's transaction."""
+    """Upsert shoppers, as persons first, within the caller's transaction; those who were erased or left stay away."""
+    rows = shoppers_who_stay(connection, rows)
     written = [upsert(connection, _PERSONS, [rows.persons])]
     if rows.eu_user_data is not None:
         written.append(upsert(connection, _EU_USER_DATA, [rows.eu_user_data]))
@@ -151,7 +154,7 @@ def load_seeds(cell: Cell, *, settings: Settings | None = None, window: Window |
             reserve_loaded_ids(connection)
             written = [load_plans(connection)]
             shops = shop_rows(cell, size=size, seed=seed, first_day=first_day)
-            staff = staff_rows(cell, size=size, seed=seed, first_day=first_day)
+            staff = staff_who_stay(connection, staff_rows(cell, size=size, seed=seed, first_day=first_day))
             absent = absent_tenants(connection, merchants(cell, size, seed).ids)
             members, persons = without_tenants(staff.users, absent.of_rows), staff.persons
             if absent.of_rows:
@@ -175,4 +178,5 @@ def load_seeds(cell: Cell, *, settings: Settings | None = None, window: Window |
             total = sum(table.rows for table in tables)
             record_load(connection, load, rows_read=total, rows_loaded=total)
     analyze_tables(cell, [table.table for table in tables if table.inserted or table.updated], settings)
+    note_copies(cell, settings)
     return SeedReport(cell, tables, time.perf_counter() - started)

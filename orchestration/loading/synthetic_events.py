@@ -17,6 +17,7 @@ from orchestration.loading.copy_loader import (
     require_cell,
     statement,
 )
+from orchestration.loading.former_users import blocks_without_former_users
 from orchestration.loading.id_spaces import SHOP_FIRST_ID
 from orchestration.loading.seeds import seeds_load, shoppers_without, write_shoppers
 from orchestration.loading.statistics import analyze_event_days
@@ -127,7 +128,9 @@ def load_events_days(
             start, end = day_bounds(day)
             blocks = generate_day(cell, day, size=window.size, seed=settings.seed, first_day=window.first_day)
             scope = Scope("analytics.events", time_column="time", start=start, end=end)
-            report = replace(connection, events_load(cell, day), scope, blocks_without_tenants(blocks, absent.departed))
+            wanted = blocks_without_tenants(blocks, absent.departed)
+            here = blocks_without_former_users(connection, wanted, merchants(cell, window.size, settings.seed).ids)
+            report = replace(connection, events_load(cell, day), scope, here)
             reports.append(report)
             on_day(report)
     analyze_event_days(cell, chosen, settings)

@@ -1,4 +1,5 @@
-"""Migrations: the plain SQL files under ``sql/`` applied to a cell, in order, once each, or not at all.
+"""Migrations: the plain SQL files under ``sql/`` applied to a cell, or to the control cluster's database ``global``, in
+order, once each, or not at all.
 
 Own code because the libraries looked at leave out one of the two things that make this safe: yoyo keeps a hash of a
 migration's *name* and locks with a table that a killed run leaves locked; alembic and the like record a revision
@@ -10,6 +11,7 @@ from orchestration.migrations.ledger import Applied, LedgerError
 from orchestration.migrations.runner import (
     MigrationError,
     apply_all,
+    apply_control,
     apply_domain,
     edition,
     pending,
@@ -24,6 +26,7 @@ __all__ = [
     "MigrationError",
     "MigrationFileError",
     "apply_all",
+    "apply_control",
     "apply_domain",
     "edition",
     "pending",

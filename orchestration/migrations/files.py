@@ -1,5 +1,7 @@
 """Which migrations there are: the files of ``sql/<domain>/``, checked before anything is applied.
 
+A cell has the domains of ``DOMAINS``, the control cluster's database ``global`` that of ``CONTROL_DOMAINS``.
+
 ``NNN_what.sql`` numbers from 001 without a gap. ``NNN_what.apache.sql`` and ``NNN_what.community.sql`` are two variants
 of one number, of which a server gets the one of its TimescaleDB edition.
 """
@@ -13,9 +15,11 @@ from typing import Literal, cast, get_args
 
 from orchestration.settings import PROJECT_ROOT
 
-Domain = Literal["platform", "geo", "saas", "ecommerce", "analytics"]
-# In the order in which one rests on another.
-DOMAINS: tuple[Domain, ...] = get_args(Domain)
+Domain = Literal["platform", "geo", "saas", "ecommerce", "analytics", "global"]
+# Of a cell, in the order in which one rests on another.
+DOMAINS: tuple[Domain, ...] = ("platform", "geo", "saas", "ecommerce", "analytics")
+# Of the database ``global`` on the control cluster, which has no TimescaleDB and so no variants.
+CONTROL_DOMAINS: tuple[Domain, ...] = ("global",)
 
 Edition = Literal["apache", "community"]
 EDITIONS: tuple[Edition, ...] = get_args(Edition)
@@ -64,8 +68,9 @@ def parse_domain(name: str) -> Domain:
     Raises:
         MigrationFileError: it is none.
     """
-    if name not in DOMAINS:
-        raise MigrationFileError(f"unknown domain {name!r}: one of {', '.join(DOMAINS)} is needed")
+    known = (*DOMAINS, *CONTROL_DOMAINS)
+    if name not in known:
+        raise MigrationFileError(f"unknown domain {name!r}: one of {', '.join(known)} is needed")
     return cast(Domain, name)
 
 
@@ -111,6 +116,8 @@ def _check_numbers(domain: Domain, migrations: list[Migration]) -> None:
             raise MigrationFileError(f"{domain}: number {version:03} is used twice, by {names}")
         if None not in editions and len({variant.name.split(".")[0] for variant in variants}) > 1:
             raise MigrationFileError(f"{domain}: {names} are variants of one number and must have the same name")
+        if domain in CONTROL_DOMAINS and None not in editions:
+            raise MigrationFileError(f"{domain}: {names} is for one edition, but the control cluster has none")
         if domain == "platform" and None not in editions:
             raise MigrationFileError(
                 f"{domain}: {names} is for one edition, but the platform's files are what installs TimescaleDB"

@@ -22,9 +22,19 @@ from psycopg.rows import TupleRow
 
 from orchestration.cells import credentials, endpoints, routing
 from orchestration.cells.endpoints import Role
-from orchestration.cells.regions import Cell
+from orchestration.cells.regions import Cell, Cluster
 from orchestration.migrations import ledger
-from orchestration.migrations.files import DOMAINS, SQL_ROOT, Domain, Edition, Migration, parse_domain, plan
+from orchestration.migrations.files import (
+    CONTROL_DOMAINS,
+    DOMAINS,
+    SQL_ROOT,
+    Domain,
+    Edition,
+    Migration,
+    MigrationFileError,
+    parse_domain,
+    plan,
+)
 from orchestration.migrations.ledger import Applied
 from orchestration.migrations.statements import Statement, StatementError, split
 from orchestration.settings import Settings, get_settings
@@ -74,7 +84,7 @@ def edition(connection: Connection) -> Edition:
 
 
 @contextmanager
-def _lock(connection: Connection, cell: Cell, report: Report) -> Iterator[None]:
+def _lock(connection: Connection, cluster: Cluster, report: Report) -> Iterator[None]:
     # Asked again and again instead of waited for: a session that waits holds a snapshot, for which CREATE INDEX
     # CONCURRENTLY of the runner that holds the lock would wait in turn, until PostgreSQL ends one of the two.
     deadline = time.monotonic() + LOCK_WAIT_SECONDS
@@ -84,11 +94,11 @@ def _lock(connection: Connection, cell: Cell, report: Report) -> Iterator[None]:
         if row is not None and row[0]:
             break
         if not told:
-            report(f"{cell}: another run applies migrations, waiting for it")
+            report(f"{cluster}: another run applies migrations, waiting for it")
             told = True
         if time.monotonic() > deadline:
             raise MigrationError(
-                f"cell {cell!r}: another run has been applying migrations for {LOCK_WAIT_SECONDS} s; nothing was "
+                f"{cluster!r}: another run has been applying migrations for {LOCK_WAIT_SECONDS} s; nothing was "
                 "applied by this one. Look for it in pg_stat_activity, or wait and try again"
             )
         time.sleep(_LOCK_POLL_SECONDS)
@@ -276,6 +286,8 @@ def apply_domain(
     """
     settings = settings or get_settings()
     checked = parse_domain(domain)
+    if checked not in DOMAINS:
+        raise MigrationFileError(f"domain {domain!r} is not a cell's: the control cluster has it (apply_control)")
     if checked == "platform":
         return _apply_platform(cell, settings, report, root)
     with routing.connect(
@@ -293,6 +305,42 @@ def apply_all(
         for domain in DOMAINS
         for applied in apply_domain(cell, domain, settings=settings, report=report, root=root)
     ]
+
+
+def apply_control(*, settings: Settings | None = None, report: Report = silent, root: Path = SQL_ROOT) -> list[Applied]:
+    """Apply what is still to be applied to database ``global`` of the control cluster; nothing when done.
+
+    Runs as the administrator, since the first file makes the roles; each further one acts for the owner that it made.
+
+    Raises:
+        MigrationFileError, LedgerError, MigrationError: as of :func:`apply_domain`.
+        CellUnavailableError: the control cluster does not answer.
+    """
+    settings = settings or get_settings()
+    done: list[Applied] = []
+    with routing.connect(
+        "control",
+        "superuser",
+        database=endpoints.GLOBAL_DATABASE,
+        autocommit=True,
+        application_name="capstone migrations",
+        settings=settings,
+    ) as connection:
+        with _lock(connection, "control", report), connection.transaction():
+            ledger.create(connection)
+        for domain in CONTROL_DOMAINS:
+            with _lock(connection, "control", report):
+                left = ledger.remaining(plan(domain, root=root), ledger.read(connection, domain), None)
+                for number, migration in enumerate(left, start=1):
+                    report(f"control: {migration} ({number} of {len(left)})")
+                    _apply_file(connection, migration, as_owner=False)
+                names = {migration.name for migration in left}
+                done += [entry for entry in ledger.read(connection, domain) if entry.name in names]
+        with _lock(connection, "control", report):
+            for role in credentials.GLOBAL_LOGINS:
+                if credentials.set_password(connection, role, endpoints.password(role, settings)):
+                    report(f"control: password of role {role} set")
+    return done
 
 
 def pending(cell: Cell, *, settings: Settings | None = None, root: Path = SQL_ROOT) -> list[Migration]:

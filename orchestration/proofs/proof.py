@@ -4,6 +4,7 @@ A verdict speaks of one state of the catalog: its digest is taken before the fir
 Whatever goes wrong is a verdict too, ``error``; nothing here can turn "could not be asked" into "holds".
 """
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from orchestration.cells.regions import Cell
 from orchestration.cells.relations import Edition, Relation, load_relations
 from orchestration.lifecycle.docs_site import DATA_DOCS
 from orchestration.proofs.attacks import Attack, attack
+from orchestration.proofs.residency.stores_survey import survey
 from orchestration.proofs.server_attacks import attack_server
 from orchestration.proofs.session import rule_session
 from orchestration.proofs.session_attacks import attack_sessions
@@ -29,6 +31,7 @@ from orchestration.proofs.tenant_schemas import attacked_relations
 from orchestration.quality.data_docs import DataDocs
 from orchestration.quality.suite import load_suite
 from orchestration.quality.validation import Offender, SuiteResult, Verdict, validate
+from orchestration.residency_map import page as residency_map
 from orchestration.settings import PROJECT_ROOT, Settings, get_settings
 
 SUITES = ("tenant_isolation", "geo_residency")
@@ -52,6 +55,9 @@ KEPT_DAYS = 30
 
 # In the place of a digest, where a proof failed before or because it could be taken: equal to no catalog's.
 UNKNOWN_DIGEST = "unknown"
+
+
+_log = logging.getLogger(__name__)
 
 
 class ProofError(RuntimeError):
@@ -93,11 +99,11 @@ class Proof:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run of the suites over one state of the catalog."""
+    """One run of a suite over one state of the catalog."""
 
     digest: str
     started_at: datetime
-    results: list[SuiteResult]
+    result: SuiteResult
     attacks: list[Attack]
 
 
@@ -111,9 +117,10 @@ def data_docs(cell: Cell, settings: Settings) -> DataDocs:
 
 
 def prove(cell: Cell, suites: Sequence[str] = SUITES, *, settings: Settings | None = None) -> list[Proof]:
-    """Prove ``suites`` in ``cell`` and record the verdicts; never raises for what concerns the cell.
+    """Prove ``suites`` in ``cell`` and record each verdict as soon as it is known.
 
-    Whatever cannot be carried out is a verdict ``error``, recorded if the cell can still be reached.
+    Whatever cannot be carried out is a verdict ``error``, recorded if the cell can still be reached. Never raises for
+    what concerns the cell.
 
     Raises:
         ValueError: a suite does not exist.
@@ -122,6 +129,14 @@ def prove(cell: Cell, suites: Sequence[str] = SUITES, *, settings: Settings | No
     for suite in suites:
         if suite not in SUITES:
             raise ValueError(f"unknown suite {suite!r}: one of {', '.join(SUITES)} is needed")
+    # One after the other: what tells tenants apart is proven in seconds, a search of all rows for people is not.
+    proofs = [_prove(cell, suite, settings) for suite in suites]
+    if "geo_residency" in suites:
+        _draw_residency_map(cell, settings)
+    return proofs
+
+
+def _prove(cell: Cell, suite: str, settings: Settings) -> Proof:
     started = time.monotonic()
     try:
         with (
@@ -131,11 +146,18 @@ def prove(cell: Cell, suites: Sequence[str] = SUITES, *, settings: Settings | No
             _lock(connection, cell),
         ):
             _require_all_rows(connection)
-            run = _run(connection, cell, suites, settings)
-            proofs = [_proof(cell, result, time.monotonic() - started) for result in run.results]
-            return _record(connection, proofs, run)
+            run = _run(connection, cell, suite, settings)
+            return _record(connection, _proof(cell, run.result, time.monotonic() - started), run)
     except Exception as error:  # noqa: BLE001 - any exception is a verdict, not a crash
-        return _unproven(cell, suites, error, time.monotonic() - started, settings)
+        return _unproven(cell, suite, error, time.monotonic() - started, settings)
+
+
+def _draw_residency_map(cell: Cell, settings: Settings) -> None:
+    """Count the cell for the map, as of this proof; a map that cannot be drawn is no part of the verdict."""
+    try:
+        residency_map.update(cell, settings)
+    except Exception as error:  # noqa: BLE001 - see above
+        _log.warning("the residency map does not show this proof of cell %s: %s", cell, kind_of(error))
 
 
 def kind_of(error: BaseException) -> str:
@@ -175,8 +197,8 @@ def _require_all_rows(connection: psycopg.Connection[TupleRow]) -> None:
         raise ProofError(f"role {role!r} is subject to row security and would see no offender: grant it BYPASSRLS")
 
 
-def _run(connection: psycopg.Connection[TupleRow], cell: Cell, suites: Sequence[str], settings: Settings) -> _Run:
-    """Run ``suites``, once more if the catalog changed meanwhile.
+def _run(connection: psycopg.Connection[TupleRow], cell: Cell, suite: str, settings: Settings) -> _Run:
+    """Run ``suite``, once more if the catalog changed meanwhile.
 
     Raises:
         ProofError: it changed again.
@@ -186,21 +208,23 @@ def _run(connection: psycopg.Connection[TupleRow], cell: Cell, suites: Sequence[
         digest, started_at = _row(connection, "select platform.catalog_digest(), clock_timestamp()")
         edition = _edition(connection)
         relations = load_relations(edition)
-        attacks = all_attacks(cell, relations, settings) if "tenant_isolation" in suites else []
-        loaded = {suite: load_suite(SUITES_DIRECTORY / suite) for suite in suites}
-        further = {}
-        if "tenant_isolation" in loaded:
-            found = prove_databases(connection, cell, loaded["tenant_isolation"], relations, settings, edition=edition)
+        loaded = load_suite(SUITES_DIRECTORY / suite)
+        attacks: list[Attack] = []
+        if suite == "tenant_isolation":
+            attacks = all_attacks(cell, relations, settings)
+            found = prove_databases(connection, cell, loaded, relations, settings, edition=edition)
             further = found.as_setting()
-        results = validate(
-            list(loaded.values()),
+        else:
+            further = survey(cell, connection, settings).as_settings()
+        [result] = validate(
+            [loaded],
             endpoints.dsn(cell, "auditor", settings=settings),
             source=f"cell {cell}",
             session=rule_session(cell, relations, attacks, edition=edition, further=further),
             docs=data_docs(cell, settings),
         )
         if _one(connection, "select platform.catalog_digest()") == digest:
-            return _Run(str(digest), started_at, results, attacks)
+            return _Run(str(digest), started_at, result, attacks)
     raise ProofError(f"the catalog of cell {cell!r} changed during {ATTEMPTS} proofs: nothing is proven, try again")
 
 
@@ -265,26 +289,20 @@ def _named(offender: Offender) -> str:
     return f"{offender.object} ({offender.count})"
 
 
-def _record(connection: psycopg.Connection[TupleRow], proofs: Sequence[Proof], run: _Run) -> list[Proof]:
-    """Store verdicts and attacks in one transaction, and drop what is too old; the newest of a suite never is."""
+def _record(connection: psycopg.Connection[TupleRow], proof: Proof, run: _Run) -> Proof:
+    """Store verdict and attacks in one transaction, and drop what is too old; the newest of a suite never is."""
     with connection.transaction(), connection.cursor() as cursor:
-        for proof in proofs:
-            _insert(cursor, proof, run.digest, run.started_at)
-            if proof.suite == "tenant_isolation":
-                cursor.executemany(
-                    "insert into platform.proof_attacks (proof_id, attack, object, succeeded, outcome)"
-                    " values (%s, %s, %s, %s, %s)",
-                    [(proof.proof_id, a.attack, a.object, a.state == "succeeded", a.outcome) for a in run.attacks],
-                )
-            cursor.execute(
-                (Path(__file__).parent / "purge.sql").read_text(),
-                {
-                    "suite": proof.suite,
-                    "kept": KEPT_PROOFS,
-                    "days": KEPT_DAYS,
-                },
-            )
-    return [_recorded(proof) for proof in proofs]
+        _insert(cursor, proof, run.digest, run.started_at)
+        cursor.executemany(
+            "insert into platform.proof_attacks (proof_id, attack, object, succeeded, outcome)"
+            " values (%s, %s, %s, %s, %s)",
+            [(proof.proof_id, a.attack, a.object, a.state == "succeeded", a.outcome) for a in run.attacks],
+        )
+        cursor.execute(
+            (Path(__file__).parent / "purge.sql").read_text(),
+            {"suite": proof.suite, "kept": KEPT_PROOFS, "days": KEPT_DAYS},
+        )
+    return _recorded(proof)
 
 
 def _insert(cursor: psycopg.Cursor[TupleRow], proof: Proof, digest: str, started_at: datetime) -> None:
@@ -301,22 +319,18 @@ def _insert(cursor: psycopg.Cursor[TupleRow], proof: Proof, digest: str, started
     )
 
 
-def _unproven(cell: Cell, suites: Sequence[str], error: Exception, seconds: float, settings: Settings) -> list[Proof]:
-    """Return, and record if the cell can be reached, a verdict ``error`` for every suite."""
-    reason = kind_of(error)
-    proofs = [
-        Proof(uuid4(), cell, suite, "error", (), (reason,), rules_run=0, seconds=round(seconds, 3)) for suite in suites
-    ]
+def _unproven(cell: Cell, suite: str, error: Exception, seconds: float, settings: Settings) -> Proof:
+    """Return, and record if the cell can be reached, a verdict ``error``."""
+    proof = Proof(uuid4(), cell, suite, "error", (), (kind_of(error),), rules_run=0, seconds=round(seconds, 3))
     try:
         with routing.connect(cell, "auditor", application_name="capstone proof", settings=settings) as connection:
             now: datetime = _row(connection, "select clock_timestamp()")[0]
             with connection.cursor() as cursor:
-                for proof in proofs:
-                    _insert(cursor, proof, UNKNOWN_DIGEST, now)
+                _insert(cursor, proof, UNKNOWN_DIGEST, now)
     except (psycopg.Error, routing.CellUnavailableError, endpoints.EndpointError):
         # The gate needs no record to stay closed: within the hour the last green verdict is too old.
-        return proofs
-    return [_recorded(proof) for proof in proofs]
+        return proof
+    return _recorded(proof)
 
 
 def _recorded(proof: Proof) -> Proof:

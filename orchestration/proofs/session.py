@@ -28,7 +28,8 @@ def rule_session(
             "kind": relation.kind,
             "relkind": relation.relkind,
             "tenant_column": relation.tenant_column,
-            "personal": relation.personal,
+            "personal": relation.identifying,
+            "classes": dict(relation.personal),
             "app": relation.app,
             "optional": relation.built_by_dbt,
         }
@@ -48,6 +49,9 @@ def rule_session(
             "proof.routines": json.dumps([asdict(each) for each in declared_routines(edition)]),
             "proof.regions": json.dumps(regions),
             "proof.tenant_databases": "[]",
+            # No store was surveyed, so nothing is proven, unless ``further`` says otherwise.
+            "proof.stores": "[]",
+            "proof.survey": "[]",
             "proof.attacks": json.dumps([asdict(each) for each in attacks]),
         }
         | (further or {})

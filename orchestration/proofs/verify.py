@@ -12,13 +12,16 @@ from orchestration.cells.regions import CELLS, Cell
 from orchestration.proofs.proof import SUITES, Proof, prove
 from orchestration.settings import Settings, get_settings
 
-What = Literal["isolation", "residency", "all"]
+What = Literal["isolation", "residency", "lineage", "all"]
 
 SUITES_OF: dict[What, tuple[str, ...]] = {
     "isolation": ("tenant_isolation",),
     "residency": ("geo_residency",),
+    "lineage": (),
     "all": SUITES,
 }
+# No suite: a proof of the dbt project's own. No gate waits for it, what publishes does.
+WITH_LINEAGE: frozenset[What] = frozenset({"lineage", "all"})
 
 PROVEN, VIOLATED, UNPROVEN = 0, 1, 2
 
@@ -62,9 +65,17 @@ def verify(what: What, cells: Sequence[Cell] = CELLS, *, settings: Settings | No
     """Prove ``what`` in each of ``cells``; an unreachable cell is a proof that could not be given.
 
     Raises:
-        ValueError: ``what`` is none of isolation, residency, all.
+        ValueError: ``what`` is none of isolation, residency, lineage, all.
     """
     if what not in SUITES_OF:
         raise ValueError(f"cannot verify {what!r}: one of {', '.join(get_args(What))} is needed")
     settings = settings or get_settings()
-    return Verification(tuple(proof for cell in cells for proof in prove(cell, SUITES_OF[what], settings=settings)))
+    proofs: list[Proof] = []
+    for cell in cells:
+        if SUITES_OF[what]:
+            proofs += prove(cell, SUITES_OF[what], settings=settings)
+        if what in WITH_LINEAGE:
+            from orchestration.lineage.proof import prove_lineage  # noqa: PLC0415 - the parser, only for who asks
+
+            proofs.append(prove_lineage(cell, settings))
+    return Verification(tuple(proofs))

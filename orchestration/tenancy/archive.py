@@ -5,7 +5,6 @@ The manifest holds each file's size and SHA-256 and its own, so that damage is f
 """
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,8 @@ from uuid import UUID
 
 from psycopg import sql
 
-from orchestration.cells.regions import Cell
+from orchestration.cells.regions import CELLS, Cell
+from orchestration.engines import sealed_json
 from orchestration.engines.atomic_file import sync_directory
 from orchestration.engines.passwords import owner_of_home
 from orchestration.settings import Settings
@@ -44,14 +44,17 @@ Kind = Literal["export", "backup"]
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 
+# Bundles of persons lie beside the exports of tenants.
+BUNDLE_PREFIX = "person-"
+
 # What is no file of an archive, and why; the manifest repeats it.
 LEFT_OUT: dict[str, str] = {
     "landed": "copies of the operational rows, made again by landing",
     "journal": "the operator's record of operations, not the tenant's data",
     "registry": "in the manifest",
+    "rollup": "counted from the events by the server",
 }
 LEFT_OUT_OF_EXPORTS: dict[str, str] = {
-    "rollup": "counted from the events, which are exported",
     "model": "derived from the other relations by dbt, pseudonymous",
 }
 PERSONS = ("geo.users", "geo.eu_user_data")
@@ -132,13 +135,16 @@ def directory(kind: Kind, cell: Cell, settings: Settings) -> Path:
     return settings.home / f"{kind}s" / cell
 
 
-def _prepare(path: Path, settings: Settings) -> None:
+def prepared(kind: Kind, cell: Cell, settings: Settings) -> Path:
+    """Return the directory of a cell's archives of this kind, made if it is missing, closed to others."""
+    path = directory(kind, cell, settings)
     owner = owner_of_home(settings.home)
     for each in (path.parent, path):
         if not each.is_dir():
             each.mkdir(mode=0o700, parents=True)
             if owner is not None:
                 os.chown(each, *owner)
+    return path
 
 
 def archive_name(tenant_id: UUID, began: datetime, operation_id: UUID) -> str:
@@ -150,7 +156,28 @@ def archives(kind: Kind, cell: Cell, tenant_id: UUID | None, settings: Settings)
     """Return the finished archives of a tenant, or of all, oldest first."""
     place = directory(kind, cell, settings)
     prefix = f"{tenant_id.hex}-" if tenant_id else ""
-    return sorted(path for path in place.glob(f"{prefix}*") if not path.name.startswith(".") and path.is_dir())
+    found = (path for path in place.glob(f"{prefix}*") if not path.name.startswith((".", BUNDLE_PREFIX)))
+    return sorted(path for path in found if path.is_dir())
+
+
+def bundles(cell: Cell, settings: Settings) -> list[Path]:
+    """Return the bundles of persons among a cell's exports, and what killed runs left of some."""
+    place = directory("export", cell, settings)
+    return sorted(path for start in ("", ".") for path in place.glob(f"{start}{BUNDLE_PREFIX}*") if path.is_dir())
+
+
+def bundles_naming(tenant_id: UUID, settings: Settings) -> list[Path]:
+    """Return the bundles, in every cell, of persons who were something in the tenant: they hold rows of it.
+
+    One that cannot be read is taken for one of them.
+    """
+    found = []
+    for path in (each for cell in CELLS for each in bundles(cell, settings)):
+        manifest = path / MANIFEST
+        content = sealed_json.unsealed(manifest.read_bytes()) if manifest.is_file() else None
+        if content is None or str(tenant_id) in content["tenants"]:
+            found.append(path)
+    return found
 
 
 def partial_archives(kind: Kind, cell: Cell, tenant_id: UUID, settings: Settings) -> list[Path]:
@@ -175,7 +202,8 @@ class _Source:
     order: str | None = None
 
 
-def _begin_snapshot(connection: Connection) -> None:
+def begin_snapshot(connection: Connection) -> None:
+    """Begin a transaction that reads one snapshot of its database, for as long as it takes."""
     connection.execute("set transaction isolation level repeatable read, read only")
     connection.execute("set local timezone = 'UTC'")
     # The first statement that reads takes the snapshot; COPY of a large table may take longer than a request may.
@@ -224,8 +252,7 @@ def write(kind: Kind, tenant: Tenant, name: str, *, form: Format, kept_days: int
     Raises:
         ArchiveError: there is no space, or the tenant is gone.
     """
-    place = directory(kind, tenant.cell, settings)
-    _prepare(place, settings)
+    place = prepared(kind, tenant.cell, settings)
     for left in partial_archives(kind, tenant.cell, tenant.id, settings):
         shutil.rmtree(left)
     partial = place / f".{name}"
@@ -257,14 +284,12 @@ def _write_files(
         # All snapshots first, so that they are as near to each other as can be.
         for database in dict.fromkeys((None, own)):
             open_to[database] = connect(tenant.cell, "auditor", database, settings, verb=kind)
-            _begin_snapshot(open_to[database])
+            begin_snapshot(open_to[database])
         registered, version = _registered(open_to[None], tenant), schema_version(open_to[None])
         sources = [(own, each) for each in _persons(held, tenant.id)]
         for each in held:
             if each.sort in reasons:
                 left_out.setdefault(each.name, reasons[each.sort])
-            elif each.relkind == "continuous_aggregate":
-                left_out[each.name] = "counted from the events by the server"
             elif each.sort == "model" and not exists(open_to[None], each):
                 left_out[each.name] = "not built yet"
             else:
@@ -291,15 +316,9 @@ def _write_files(
     return manifest
 
 
-def _digest_of(content: dict[str, Any]) -> str:
-    text = json.dumps({key: value for key, value in content.items() if key != "sha256"}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _write_manifest(path: Path, manifest: Manifest) -> None:
-    content = {"format": FORMAT_VERSION, **json.loads(json.dumps(asdict(manifest), default=str))}
-    content["sha256"] = _digest_of(content)
-    row_copy.write_file(path, iter([(json.dumps(content, indent=2) + "\n").encode()]))
+    text = sealed_json.sealed({"format": FORMAT_VERSION, **asdict(manifest)})
+    row_copy.write_file(path, iter([text.encode()]))
 
 
 def publish(kind: Kind, cell: Cell, name: str, settings: Settings) -> Path:
@@ -329,13 +348,10 @@ def read_manifest(path: Path) -> Manifest:
         ArchiveError: there is none, it is damaged, or of another format.
     """
     try:
-        content = json.loads((path / MANIFEST).read_bytes())
-        damaged = not isinstance(content, dict) or content.get("sha256") != _digest_of(content)
+        content = sealed_json.unsealed((path / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise ArchiveError(f"{path} is no archive: {MANIFEST} is missing") from None
-    except ValueError:
-        damaged = True
-    if damaged:
+    if content is None:
         raise ArchiveError(f"{path / MANIFEST} is damaged: it is not what was written; use another archive")
     if content.get("format") != FORMAT_VERSION:
         raise ArchiveError(f"{path} has format {content.get('format')!r}; this version reads {FORMAT_VERSION}")

@@ -11,11 +11,14 @@ from pathlib import Path
 from psycopg.types.json import Jsonb
 
 from orchestration.cells import routing
+from orchestration.cells.journal import Progress, Step, run_steps, silent
 from orchestration.cells.regions import CELLS, Cell
+from orchestration.persons import restoring
+from orchestration.persons.personal_rows import Place
 from orchestration.settings import Settings, get_settings
 from orchestration.tenancy import archive, former_tenants, row_copy
 from orchestration.tenancy.archive import ArchivedFile, ArchiveError, Kind, Manifest
-from orchestration.tenancy.derived_rows import land, refresh_rollup
+from orchestration.tenancy.derived_rows import count_again, land, refresh_rollups
 from orchestration.tenancy.exporting import Archived, archived
 from orchestration.tenancy.holdings import (
     Connection,
@@ -28,6 +31,7 @@ from orchestration.tenancy.holdings import (
     holdings,
     statement,
 )
+from orchestration.tenancy.placement import placement
 from orchestration.tenancy.provisioning import provision
 from orchestration.tenancy.registry import Status, Tenant, UnknownTenantError, find, of_id
 from orchestration.tenancy.row_replacement import (
@@ -39,7 +43,7 @@ from orchestration.tenancy.row_replacement import (
     write_persons,
     writing,
 )
-from orchestration.tenancy.steps import Progress, Step, open_operation_of, operation, run_steps, silent
+from orchestration.tenancy.steps import open_operation_of, operation
 from orchestration.tenancy.suspension import fence_writes, set_status, unfence
 
 # A tenant that was erased elsewhere must not live on in old backups: a month is the most that an erasure may take.
@@ -257,19 +261,36 @@ class _Restore:
         """Replace all rows but those of models; the tenant's own database first, which persons are asked of."""
         # A restore takes back what the tenant did, not that it used the service; a deleted one has no usage but that.
         records: tuple[Sort, ...] = ("record",) if self.tenant().status == "provisioning" else ()
-        held = movable(self.held(), "operational", "events", "rollup", *records)
+        held = movable(self.held(), "operational", "events", *records)
         own = next(each.database for each in held if each.sort == "operational")
-        deleted = written = 0
+        deleted = written = erased = 0
         for database in dict.fromkeys((own, None)):
             here = [each for each in held if each.database == database]
             with writing(self.cell, "migrator", database, self.tenant_id, self.settings, verb="restore") as connection:
                 counts = self._replace_in(connection, here)
+                erased += self._erase_again(connection, database, own)
             deleted, written = deleted + counts[0], written + counts[1]
-        refresh_rollup(self.tenant(), self.edition, self.settings)
-        return f"{deleted} rows went, {written} came back"
+        refresh_rollups(self.tenant(), self.edition, self.settings)
+        count_again(self.tenant_id, self.cell, self.settings)
+        again = f"; {erased} persons were erased again" if erased else ""
+        return f"{deleted} rows went, {written} came back{again}"
+
+    def _erase_again(self, connection: Connection, database: str | None, own: str | None) -> int:
+        """Erase those who came back with the backup and were erased since, before anybody sees them."""
+        erased = 0
+        if database == own:
+            schemas = placement(self.tenant_id, self.cell, self.tenant().model).schemas
+            place = Place(self.cell, database, schemas["saas"], schemas["ecommerce"])
+            erased = restoring.erase_again(connection, place, self.tenant_id, self.settings)
+        if database is None:
+            restoring.delete_rows_of_former_users(connection, self.tenant_id, "analytics")
+        return erased
 
     def _replace_in(self, connection: Connection, held: list[Holding]) -> tuple[int, int]:
         operational = any(each.sort == "operational" for each in held)
+        events = any(each.sort == "events" for each in held)
+        if events:
+            restoring.note_former_users(connection, self.tenant_id)
         if operational:
             note_persons(connection, held, self.tenant_id)
         deleted = delete_rows(connection, held, self.tenant_id)
@@ -279,6 +300,8 @@ class _Restore:
                 if file is not None:
                     write_persons(connection, name, file.columns, row_copy.read_file(self.path / file.file))
         written = sum(self._write(connection, each) for each in held)
+        if events:
+            restoring.keep_former_users(connection)
         if operational:
             delete_unreferenced_persons(connection)
         return deleted, written
@@ -314,6 +337,7 @@ class _Restore:
                     continue
                 delete_rows(connection, [each], self.tenant_id)
                 written += self._write(connection, each)
+            written -= restoring.delete_rows_of_former_users(connection, self.tenant_id, "intermediate")
         return f"{written} rows of models" + (f"; {passed} models are for the next dbt run" if passed else "")
 
     def land(self) -> str:

@@ -4,8 +4,6 @@ A certificate holds a salted digest of the tenant's id: whoever knows the id can
 learns it. Two files, JSON and plain text, mode 0600, in ``certificates/<cell>`` of the state directory.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestration.cells.regions import Cell
+from orchestration.engines import sealed_json
 from orchestration.engines.atomic_file import write_atomically
 from orchestration.engines.passwords import owner_of_home
 from orchestration.settings import Settings
@@ -92,41 +91,50 @@ def directory(cell: Cell, settings: Settings) -> Path:
     return settings.home / "certificates" / cell
 
 
-def _digest_of(content: Mapping[str, Any]) -> str:
-    text = json.dumps({key: value for key, value in content.items() if key != "sha256"}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write(certificate: Certificate, settings: Settings) -> Path:
-    """Write both files and return the path of the JSON one; written again, they are the same but for the time."""
-    place = directory(certificate.cell, settings)
+def write_files(cell: Cell, certificate_id: str, content: Mapping[str, Any], text: str, settings: Settings) -> Path:
+    """Write a certificate's two files, for programs and for people, and return the path of the JSON one."""
+    place = directory(cell, settings)
     owner = owner_of_home(settings.home)
     for each in (place.parent, place):
         if not each.is_dir():
             each.mkdir(mode=0o700, parents=True)
             if owner is not None:
                 os.chown(each, *owner)
-    content = {"format": FORMAT_VERSION, **json.loads(json.dumps(asdict(certificate)))}
-    content["sha256"] = _digest_of(content)
-    path = place / f"{certificate.certificate_id}.json"
-    write_atomically(path.with_suffix(".txt"), certificate.as_text(), owner=owner)
-    write_atomically(path, json.dumps(content, indent=2) + "\n", owner=owner)
+    path = place / f"{certificate_id}.json"
+    write_atomically(path.with_suffix(".txt"), text, owner=owner)
+    write_atomically(path, sealed_json.sealed(content), owner=owner)
     return path
 
 
-def read(cell: Cell, certificate_id: str, settings: Settings) -> Certificate:
-    """Return a certificate.
+def read_file(cell: Cell, certificate_id: str, settings: Settings) -> dict[str, Any]:
+    """Return what a certificate says.
 
     Raises:
         CertificateError: it is missing or was changed.
     """
     path = directory(cell, settings) / f"{certificate_id}.json"
     try:
-        content = json.loads(path.read_bytes())
+        content = sealed_json.unsealed(path.read_bytes())
     except FileNotFoundError:
         raise CertificateError(f"{path} does not exist: there is no such certificate") from None
-    except ValueError:
-        content = {}
-    if content.pop("sha256", None) != _digest_of(content) or content.pop("format", None) != FORMAT_VERSION:
+    if content is None:
         raise CertificateError(f"{path} is not what was written: it has been changed or damaged")
+    return content
+
+
+def write(certificate: Certificate, settings: Settings) -> Path:
+    """Write both files and return the path of the JSON one; written again, they are the same but for the time."""
+    content = {"format": FORMAT_VERSION, **asdict(certificate)}
+    return write_files(certificate.cell, certificate.certificate_id, content, certificate.as_text(), settings)
+
+
+def read(cell: Cell, certificate_id: str, settings: Settings) -> Certificate:
+    """Return a certificate.
+
+    Raises:
+        CertificateError: it is missing or was changed, or is a person's.
+    """
+    content = read_file(cell, certificate_id, settings)
+    if content.pop("format", None) != FORMAT_VERSION or "kind" in content:
+        raise CertificateError(f"certificate {certificate_id} is none of a tenant, or of another version")
     return Certificate(**{**content, "erased": tuple(content["erased"])})

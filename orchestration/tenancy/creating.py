@@ -16,6 +16,7 @@ from psycopg import errors, sql
 from psycopg.rows import TupleRow
 
 from orchestration.cells import endpoints, routing
+from orchestration.cells.journal import Progress, Step, run_steps, silent
 from orchestration.cells.regions import CELLS, Cell
 from orchestration.settings import Settings, get_settings
 from orchestration.synthetic.markets import MARKETS
@@ -23,7 +24,7 @@ from orchestration.tenancy import registry
 from orchestration.tenancy.placement import placement_of
 from orchestration.tenancy.provisioning import provision
 from orchestration.tenancy.registry import MODELS, SUBDOMAIN, Model, Status, Tenant, TenantError
-from orchestration.tenancy.steps import Progress, Step, operation, run_steps, silent
+from orchestration.tenancy.steps import operation
 from orchestration.tenancy.suspension import pass_fence, set_status
 
 DEFAULT_PLAN = "free"

@@ -1,14 +1,20 @@
-"""Rows that follow from a tenant's own when those have moved or come back: what landed for dbt, and the rollup."""
+"""What follows from a tenant's rows when those have moved or come back: what landed for dbt, rollups, live counters."""
 
-from psycopg import sql
+from typing import LiteralString
+from uuid import UUID
 
 from orchestration.cells import routing
+from orchestration.cells.regions import Cell
 from orchestration.cells.relations import Edition
 from orchestration.settings import Settings
 from orchestration.tenancy import landing
 from orchestration.tenancy.registry import Tenant
 
-ROLLUP = "analytics.events_hourly"
+# Whatever changed, also of the current day, of which the Community edition keeps nothing; there by times alone.
+_REFRESH: dict[Edition, LiteralString] = {
+    "apache": "call analytics.refresh_rollups(null, 'infinity', %(tenant)s)",
+    "community": "call analytics.refresh_rollups()",
+}
 
 
 def land(tenant: Tenant, settings: Settings) -> str:
@@ -19,22 +25,14 @@ def land(tenant: Tenant, settings: Settings) -> str:
     return landed.passed_over or f"{sum(landed.rows.values())} rows landed for dbt"
 
 
-def refresh_rollup(tenant: Tenant, edition: Edition, settings: Settings) -> None:
-    """Bring the continuous aggregate up to date over all days of the tenant; a rollup table was written row by row."""
-    if edition == "apache":
-        return
+def refresh_rollups(tenant: Tenant, edition: Edition, settings: Settings) -> None:
+    """Bring the rollups up to date with the tenant's events, to the last: they keep nothing of what is gone."""
     with routing.connect(tenant.cell, "migrator", autocommit=True, settings=settings) as connection:
-        row = connection.execute(
-            "select min(time), max(time) + interval '1 hour' from analytics.events where tenant_id = %s", (tenant.id,)
-        ).fetchone()
-        kept = connection.execute(
-            "select min(bucket), max(bucket) + interval '1 hour' from analytics.events_hourly where tenant_id = %s",
-            (tenant.id,),
-        ).fetchone()
-        bounds = [instant for span in (row, kept) if span is not None for instant in span if instant is not None]
-        if bounds:
-            connection.execute(
-                sql.SQL("call refresh_continuous_aggregate({}, {}, {})").format(
-                    sql.Literal(ROLLUP), sql.Literal(min(bounds)), sql.Literal(max(bounds))
-                )
-            )
+        connection.execute(_REFRESH[edition], {"tenant": tenant.id})
+
+
+def count_again(tenant_id: UUID, cell: Cell, settings: Settings) -> None:
+    """Have the real-time counters of a cell say of the tenant what its events there now are; nothing where it left."""
+    from orchestration.realtime.rebuild import rebuild_counters  # noqa: PLC0415 - few verbs need Redis
+
+    rebuild_counters(cell, settings, tenant=tenant_id)

@@ -4,27 +4,26 @@ Goes by ``cells/stores.py``: each store is erased by a step here, or has a state
 a copy there. Killed anywhere it goes on where it was; there is no way back.
 """
 
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import redis
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from orchestration.cells import endpoints, routing
+from orchestration.cells.journal import Operation, OperationError, Progress, Step, run_steps, silent
 from orchestration.cells.regions import CELLS, Cell
 from orchestration.cells.stores import stores
+from orchestration.realtime.processing_lock import ProcessorsBusyError, processors_held_off
 from orchestration.settings import Settings, get_settings
-from orchestration.tenancy import archive, certificates, former_tenants
+from orchestration.tenancy import archive, certificates, compaction, former_tenants, redis_traces
 from orchestration.tenancy.certificates import Certificate
-from orchestration.tenancy.derived_rows import refresh_rollup
+from orchestration.tenancy.compaction import CompactionError
+from orchestration.tenancy.derived_rows import refresh_rollups
 from orchestration.tenancy.holdings import Holding, connect, edition_of, exists, holdings, statement
 from orchestration.tenancy.placement import database_name, placement, schema_names
 from orchestration.tenancy.provisioning import deprovision
@@ -37,33 +36,13 @@ from orchestration.tenancy.row_replacement import (
     persons_of,
     writing,
 )
-from orchestration.tenancy.steps import (
-    Operation,
-    OperationError,
-    Progress,
-    Step,
-    operation,
-    run_steps,
-    silent,
-)
+from orchestration.tenancy.steps import operation
 from orchestration.tenancy.suspension import fence_writes, set_status
 
 ERASING = "it is being erased"
 
 # In the journal instead of an erased tenant's id.
 NOBODY = UUID(int=0)
-
-# A table up to this size is rewritten, so that not even its pages hold what was deleted; a larger one would be closed
-# to everybody for minutes. Its freed space is overwritten by the rows that come.
-REWRITTEN_BYTES = 1024**3
-# Rewriting excludes everybody from the table: rather later than that requests pile up behind it.
-_REWRITE_LOCK_TIMEOUT = "10s"
-
-_REDIS_SECONDS = 60.0
-_POLL_SECONDS = 0.1
-_SCANNED_AT_ONCE = 1000
-
-_REWRITE_STREAM = Path(__file__).with_name("rewrite_stream.lua")
 
 # Store -> step that erases it.
 ERASED_BY: Mapping[str, str] = {
@@ -77,6 +56,7 @@ ERASED_BY: Mapping[str, str] = {
     "models": "models",
     "usage": "registry",
     "operations": "forget",
+    "parked rows": "rows",
     "tenant schemas": "places",
     "tenant databases": "places",
     "tenant logins": "places",
@@ -94,15 +74,18 @@ NOT_ERASED: Mapping[str, str] = {
     "proofs": "names of objects and counts, never a value; the newest 500 of a suite, at most 30 days",
     "replication": "only relations that no tenant has rows in leave the server; a standby follows the write-ahead log",
     "certificates": "salted digests and counts: the evidence of the erasure itself",
+    "person operations": "digests of persons and consents, counts; no tenant is named once an operation has ended",
     "evidence": "names of objects and counts, never a tenant's id or value; kept as long as an auditor wants it",
     "data docs": "names of objects and counts; the last 20 validations of a suite",
+    "residency map": "names of stores and counts; overwritten at each proof",
     "dbt docs": "descriptions and columns of models, no rows",
     "dbt artifacts": "SQL and counts; overwritten by the next run",
     "run records": "keys, counts, and ids in the configuration of runs on tenants; run_retention ends them in 30 days",
-    "global aggregates": "k-anonymous: no tenant can be told in them",
+    "global aggregates": "k-anonymous, of three tenants at least: none can be told in them",
     "control files": "the files of the run records; as they",
     "run logs": "steps and counts; ended by run_retention in 30 days",
     "server logs": "no statement's parameters; rotated within a week",
+    "platform files": "ports, passwords and configuration; no row",
 }
 
 
@@ -232,18 +215,24 @@ class _Erase:
             for find_archives in (archive.archives, archive.partial_archives)
             for path in find_archives(kind, cell, self.tenant_id, self.settings)  # type: ignore[arg-type]
         ]
+        paths += archive.bundles_naming(self.tenant_id, self.settings)
         return f"{archive.remove(paths)} exports and backups removed"
 
     def redis(self) -> str:
         removed = 0
-        client = _redis(self.cell, self.settings)
+        client = redis_traces.client(self.cell, self.settings)
         try:
-            for key in list(_redis_keys(client, self.tenant_id)):
-                removed += int(client.delete(key))
-            for stream, entries in _redis_entries(client, self.tenant_id).items():
-                removed += int(client.xdel(stream, *entries))
-                client.eval(_REWRITE_STREAM.read_text(), 1, stream)
-            _rewrite_redis_files(client)
+            # A batch that was stored before the tenant was closed is counted later: not after its counters are gone.
+            with (
+                routing.connect(self.cell, "loader", autocommit=True, settings=self.settings) as connection,
+                processors_held_off(connection),
+            ):
+                for key in list(_redis_keys(client, self.tenant_id)):
+                    removed += int(client.delete(key))
+                removed += redis_traces.remove(client, _redis_entries(client, self.tenant_id)).entries
+            compaction.rewrite_redis_files(client)
+        except (ProcessorsBusyError, CompactionError) as error:
+            raise EraseError(str(error)) from None
         except redis.RedisError as error:
             raise EraseError(
                 f"Redis of cell {self.cell!r} does not do what is needed ({type(error).__name__}): start it with "
@@ -261,7 +250,7 @@ class _Erase:
 
     def rows(self) -> str:
         """Delete all rows in the cell's database in one transaction, and the persons whom nobody else names."""
-        held = self._here(self.held("operational", "landed", "events", "rollup", "record"))
+        held = self._here(self.held("operational", "landed", "events", "record"))
         own = placement(self.tenant_id, self.cell, self.model).database
         persons: list[UUID] = []
         if own is not None and self._has_database(own):
@@ -272,11 +261,14 @@ class _Erase:
             note_persons(connection, held, self.tenant_id, persons)
             named = connection.execute("select count(*) from pg_temp.noted").fetchone()
             connection.execute(statement("note_loads"), {"tenant": self.tenant_id})
+            connection.execute("delete from platform.parked_rows where of_tenant = %s", (self.tenant_id,))
             gone = delete_rows(connection, held, self.tenant_id)
             connection.execute(statement("delete_noted_loads"))
             deleted = delete_unreferenced_persons(connection)
+        # What is gone is noted for the rollups, until they have been counted again.
+        self._note_chunks()
         tenant = Tenant(self.tenant_id, self.cell, "", "", "", "erasing", "shared")
-        refresh_rollup(tenant, self.edition, self.settings)
+        refresh_rollups(tenant, self.edition, self.settings)
         kept = (int(named[0]) if named is not None else 0) - deleted
         self._count(rows=gone, persons=deleted, persons_kept=kept)
         return f"{gone} rows, {deleted} persons; {kept} persons stay, whom other tenants name"
@@ -286,10 +278,12 @@ class _Erase:
         with connect(self.cell, "auditor", None, self.settings, verb="erase") as connection:
             chunks = {
                 (str(schema), str(table))
-                for name in ("analytics.events", "analytics.events_hourly")
+                for each in holdings(self.tenant_id, self.cell, self.model, self.edition)
+                if each.relkind == "hypertable"
                 for schema, table in connection.execute(
-                    sql.SQL(statement("chunks_of_tenant")).format(sql.Identifier(*name.split("."))),
-                    {"tenant": self.tenant_id},
+                    sql.SQL(statement("chunks_of_rows")).format(
+                        relation=each.identifier, condition=each.of(self.tenant_id)
+                    )
                 )
             }
         known = {(schema, table) for schema, table in self.running.facts.get("chunks", [])}
@@ -320,38 +314,14 @@ class _Erase:
             if each.relkind == "table" and each.schema != schema_names(self.tenant_id).get("saas")
         ]
         tables += [("geo", "users"), ("geo", "eu_user_data"), ("saas", "tenants"), ("saas", "tenant_fences")]
+        tables += [("platform", "parked_rows")]
         tables += [(schema, table) for schema, table in self.running.facts.get("chunks", [])]
-        rewritten, larger = self._vacuum("migrator", tables)
         models = [(each.schema, each.table) for each in self.held("model")]
-        more = self._vacuum("transformer", models)
-        said = _recycle_write_ahead_log(self.cell, self.settings)
-        self.running.remember(larger=larger + more[1])
-        kept = (
-            f"; {larger + more[1]} are larger than {REWRITTEN_BYTES // 1024**2} MiB and were vacuumed" if larger else ""
-        )
-        return f"{rewritten + more[0]} tables rewritten{kept}; {said}"
-
-    def _vacuum(self, role: Any, tables: list[tuple[str, str]]) -> tuple[int, int]:
-        rewritten = larger = 0
-        with routing.connect(
-            self.cell, role, autocommit=True, application_name="capstone tenant erase", settings=self.settings
-        ) as connection:
-            connection.execute("select set_config('lock_timeout', %s, false)", (_REWRITE_LOCK_TIMEOUT,))
-            for schema, table in dict.fromkeys(tables):
-                row = connection.execute(
-                    "select pg_total_relation_size(to_regclass(%s))", (sql.Identifier(schema, table).as_string(None),)
-                ).fetchone()
-                if row is None or row[0] is None:
-                    continue
-                name = sql.Identifier(schema, table)
-                if row[0] <= REWRITTEN_BYTES:
-                    with suppress(psycopg.errors.LockNotAvailable):
-                        connection.execute(sql.SQL("vacuum (full, analyze) {}").format(name))
-                        rewritten += 1
-                        continue
-                connection.execute(sql.SQL("vacuum (analyze) {}").format(name))
-                larger += 1
-        return rewritten, larger
+        done = compaction.rewrite_tables(self.cell, "migrator", tables, self.settings)
+        done += compaction.rewrite_tables(self.cell, "transformer", models, self.settings)
+        said = compaction.recycle_write_ahead_log(self.cell, self.settings)
+        self.running.remember(larger=done.vacuumed)
+        return f"{done}; {said}"
 
     def _has_database(self, name: str) -> bool:
         with connect(self.cell, "auditor", None, self.settings, verb="erase") as connection:
@@ -405,14 +375,6 @@ class _Erase:
         return f"{gone} earlier operations forgotten"
 
 
-def _redis(cell: Cell, settings: Settings) -> Any:
-    return redis.Redis.from_url(
-        endpoints.redis_url(cell, settings),
-        socket_timeout=_REDIS_SECONDS,
-        socket_connect_timeout=settings.connect_timeout_seconds,
-    )
-
-
 def _forms(tenant_id: UUID) -> tuple[bytes, bytes]:
     return str(tenant_id).encode(), tenant_id.hex.encode()
 
@@ -420,63 +382,18 @@ def _forms(tenant_id: UUID) -> tuple[bytes, bytes]:
 def _redis_keys(client: Any, tenant_id: UUID) -> set[bytes]:
     """Return the keys that name the tenant."""
     return {
-        key for form in _forms(tenant_id) for key in client.scan_iter(match=b"*" + form + b"*", count=_SCANNED_AT_ONCE)
+        key
+        for form in _forms(tenant_id)
+        for key in client.scan_iter(match=b"*" + form + b"*", count=redis_traces.SCANNED_AT_ONCE)
     }
 
 
 def _redis_entries(client: Any, tenant_id: UUID) -> dict[bytes, list[bytes]]:
     """Return, by stream, the entries in which the tenant is named."""
-    found: dict[bytes, list[bytes]] = {}
-    for stream in client.scan_iter(count=_SCANNED_AT_ONCE, _type="stream"):
-        first = b"-"
-        while page := client.xrange(stream, min=first, count=_SCANNED_AT_ONCE):
-            for entry, fields in page:
-                if any(form in value for form in _forms(tenant_id) for pair in fields.items() for value in pair):
-                    found.setdefault(stream, []).append(entry)
-            first = b"(" + page[-1][0]
-    return found
-
-
-def _rewrite_redis_files(client: Any) -> None:
-    """Have the append-only file written anew from what there is now, and wait until it is."""
-    with suppress(redis.ResponseError):  # one is being written already, which may be from before
-        client.bgrewriteaof()
-    deadline = time.monotonic() + _REDIS_SECONDS
-    while True:
-        state = client.info("persistence")
-        if not state.get("aof_rewrite_in_progress") and not state.get("aof_rewrite_scheduled"):
-            return
-        if time.monotonic() > deadline:
-            raise EraseError(f"Redis has been rewriting its file for {_REDIS_SECONDS:.0f} s: repeat the command")
-        time.sleep(_POLL_SECONDS)
-
-
-def _recycle_write_ahead_log(cell: Cell, settings: Settings) -> str:
-    """Have every file of the write-ahead log overwritten: recycled ones keep their old bytes until they are used."""
-    with routing.connect(
-        cell, "superuser", autocommit=True, application_name="capstone tenant erase", settings=settings
-    ) as connection:
-        superuser = connection.execute(
-            "select rolsuper from pg_catalog.pg_roles where rolname = current_user"
-        ).fetchone()
-        if superuser is None or not superuser[0]:
-            return "the write-ahead log is the provider's to recycle"
-        # Statistics hold the commonest values of columns, their old rows included.
-        connection.execute("vacuum (full) pg_catalog.pg_statistic")
-        _switch(connection)
-        connection.execute("checkpoint")
-        row = connection.execute("select count(*) from pg_catalog.pg_ls_waldir()").fetchone()
-        files = int(row[0]) if row is not None else 0
-        for _ in range(files + 1):
-            _switch(connection)
-        connection.execute("checkpoint")
-    return f"{files} files of the write-ahead log overwritten"
-
-
-def _switch(connection: psycopg.Connection[Any]) -> None:
-    # A file in which nothing was written is not left.
-    connection.execute("select pg_catalog.pg_logical_emit_message(false, 'capstone', 'erase')")
-    connection.execute("select pg_catalog.pg_switch_wal()")
+    forms = _forms(tenant_id)
+    return redis_traces.entries(
+        client, lambda _, fields: any(form in value for form in forms for pair in fields.items() for value in pair)
+    )
 
 
 def remains(tenant_id: UUID, cell: Cell, *, settings: Settings | None = None) -> list[Remains]:
@@ -505,7 +422,7 @@ def remains(tenant_id: UUID, cell: Cell, *, settings: Settings | None = None) ->
             names = [database_name(tenant_id)] if name else list(schema_names(tenant_id).values())
             row = connection.execute(query_text.encode(), (names,)).fetchone()
             found.append(Remains(store, name or "schemas", int(row[0]) if row is not None else 0))
-    client = _redis(cell, settings)
+    client = redis_traces.client(cell, settings)
     try:
         found.append(Remains("counters", "keys", len(_redis_keys(client, tenant_id))))
         entries = sum(len(each) for each in _redis_entries(client, tenant_id).values())
@@ -521,6 +438,7 @@ def remains(tenant_id: UUID, cell: Cell, *, settings: Settings | None = None) ->
             paths = archive.archives(kind, each_cell, tenant_id, settings)  # type: ignore[arg-type]
             paths += archive.partial_archives(kind, each_cell, tenant_id, settings)  # type: ignore[arg-type]
             found.append(Remains(store, each_cell, len(paths)))
+    found.append(Remains("exports", "bundles of persons", len(archive.bundles_naming(tenant_id, settings))))
     for other in CELLS:
         if other != cell:
             with connect(other, "auditor", None, settings, verb="erase") as connection:

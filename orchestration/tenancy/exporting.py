@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestration.cells.journal import Progress, Step, run_steps, silent
 from orchestration.settings import Settings, get_settings
 from orchestration.tenancy import archive
 from orchestration.tenancy.archive import ArchiveError, Manifest
 from orchestration.tenancy.registry import Tenant
 from orchestration.tenancy.row_copy import Format
-from orchestration.tenancy.steps import Progress, Step, operation, run_steps, silent
+from orchestration.tenancy.steps import operation
 
 # An export is for handing over, not for keeping: whoever asked has fetched it within a month.
 EXPORT_KEPT_DAYS = 30

@@ -18,6 +18,7 @@ from orchestration.cells import routing
 from orchestration.cells.endpoints import Role
 from orchestration.cells.regions import Cell
 from orchestration.cells.relations import Edition, Relation, load_relations
+from orchestration.cells.stores import stores
 from orchestration.settings import Settings
 from orchestration.tenancy.placement import OPERATIONAL_DOMAINS, operational_relations, placement
 from orchestration.tenancy.registry import Model
@@ -96,6 +97,11 @@ class Digest:
     checksum: str
 
 
+@cache
+def _rollups() -> frozenset[str]:
+    return frozenset(name for store in stores() if store.name == "rollups" for name in store.where)
+
+
 def _sort(relation: Relation) -> Sort:
     if relation.name in REGISTRY:
         return "registry"
@@ -107,7 +113,7 @@ def _sort(relation: Relation) -> Sort:
         return "journal"
     if relation.built_by_dbt:
         return "model"
-    return "rollup" if relation.name == "analytics.events_hourly" else "events"
+    return "rollup" if relation.name in _rollups() else "events"
 
 
 def holdings(tenant_id: UUID, cell: Cell, model: Model, edition: Edition) -> tuple[Holding, ...]:

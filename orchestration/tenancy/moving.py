@@ -15,12 +15,13 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from orchestration.cells import endpoints, routing
+from orchestration.cells.journal import Journaled, Operation, Progress, Step, run_steps, silent
 from orchestration.cells.regions import CELLS, Cell
 from orchestration.cells.relations import Edition
 from orchestration.settings import Settings, get_settings
 from orchestration.tenancy import archive, former_tenants, row_copy
 from orchestration.tenancy.backup import register
-from orchestration.tenancy.derived_rows import land, refresh_rollup
+from orchestration.tenancy.derived_rows import count_again, land, refresh_rollups
 from orchestration.tenancy.holdings import (
     ORDERED,
     Connection,
@@ -49,16 +50,7 @@ from orchestration.tenancy.row_replacement import (
     write_holding,
     writing,
 )
-from orchestration.tenancy.steps import (
-    Journaled,
-    Operation,
-    Progress,
-    Step,
-    open_operation_of,
-    operation,
-    run_steps,
-    silent,
-)
+from orchestration.tenancy.steps import open_operation_of, operation
 from orchestration.tenancy.suspension import fence_writes, set_status, unfence
 
 MOVING = "it is being moved"
@@ -204,7 +196,7 @@ class _Move:
     @property
     def copied(self) -> tuple[Sort, ...]:
         """What has to be copied: events and what follows from them stay where they are within a cell."""
-        return ("operational", "events", "rollup") if self.crosses else ("operational",)
+        return ("operational", "events") if self.crosses else ("operational",)
 
     # Before anything changes
 
@@ -361,7 +353,7 @@ class _Move:
                         origin = source_held[each.name]
                         rows += self._copy(sources[origin.database], origin, target, each)
         if self.crosses:
-            refresh_rollup(replace(self.source(), cell=self.target_cell), self.edition(self.target_cell), self.settings)
+            self._refresh_rollups(self.target_cell)
         return f"{rows} rows, {persons} persons"
 
     def _persons_move(self) -> bool:
@@ -492,22 +484,14 @@ class _Move:
         if own is not None and _has_database(self.source_cell, own, self.settings):
             with connect(self.source_cell, "auditor", own, self.settings, verb="move") as source:
                 persons = persons_of(source, self.source_held("operational"), self.tenant_id)
-        held = [
-            each
-            for each in self.source_held("operational", "landed", "events", "rollup", "record")
-            if each.database is None
-        ]
+        held = [each for each in self.source_held("operational", "landed", "events", "record") if each.database is None]
         with writing(self.source_cell, "migrator", None, self.tenant_id, self.settings, verb="move") as connection:
             note_persons(connection, held, self.tenant_id, persons)
             gone += delete_rows(connection, held, self.tenant_id)
             delete_unreferenced_persons(connection)
             connection.execute("delete from saas.tenants where id = %s", (self.tenant_id,))
             former_tenants.record(connection, self.tenant_id, "moved", former_tenants.new_salt())
-        refresh_rollup(
-            Tenant(self.tenant_id, self.source_cell, "", "", "", "moving", "shared"),
-            self.edition(self.source_cell),
-            self.settings,
-        )
+        self._refresh_rollups(self.source_cell)
         return gone
 
     def land(self) -> str:
@@ -547,7 +531,7 @@ class _Move:
             each
             for each in movable(
                 holdings(self.tenant_id, self.target_cell, self.target_model, self.edition(self.target_cell)),
-                "operational", "landed", "events", "rollup", "record",
+                "operational", "landed", "events", "record",
             )
             if each.database is None
         ]  # fmt: skip
@@ -559,6 +543,12 @@ class _Move:
             connection.execute(
                 "delete from platform.tenant_operations where tenant_id = %s and verb = 'arrive'", (self.tenant_id,)
             )
+        self._refresh_rollups(self.target_cell)
+
+    def _refresh_rollups(self, cell: Cell) -> None:
+        tenant = Tenant(self.tenant_id, cell, "", "", "", "moving", "shared")
+        refresh_rollups(tenant, self.edition(cell), self.settings)
+        count_again(self.tenant_id, cell, self.settings)
 
 
 def _has_database(cell: Cell, name: str, settings: Settings) -> bool:

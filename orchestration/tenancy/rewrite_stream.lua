@@ -1,7 +1,7 @@
 -- Writes a stream anew without what was deleted from it: Redis only marks an entry deleted, and keeps its bytes as long
--- as its neighbours live. Streams with consumer groups are left: their entries go when they have been stored.
+-- as its neighbours live. Streams with consumer groups are left, which -1 says: their entries go when they are stored.
 if #redis.call('XINFO', 'GROUPS', KEYS[1]) > 0 then
-    return 0
+    return -1
 end
 local entries = redis.call('XRANGE', KEYS[1], '-', '+')
 if #entries == 0 then

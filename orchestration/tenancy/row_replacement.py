@@ -38,7 +38,7 @@ Blocks: TypeAlias = Iterator[bytes]
 KEPT_BY_TRIGGERS = frozenset({"metering.accounts", "platform.tenant_places"})
 
 # What follows a tenant from place to place, beside the persons; each in the order in which it may be written.
-MOVING_SORTS: tuple[Sort, ...] = ("operational", "events", "rollup", "record", "model")
+MOVING_SORTS: tuple[Sort, ...] = ("operational", "events", "record", "model")
 
 _PERSON_COLUMN = {"geo.users": "id", "geo.eu_user_data": "user_id"}
 
@@ -49,12 +49,8 @@ def role_of(holding: Holding) -> Role:
 
 
 def movable(held: Iterable[Holding], *sorts: Sort) -> list[Holding]:
-    """Return the holdings of these sorts whose rows are written one by one: a continuous aggregate is refreshed."""
-    return [
-        each
-        for each in held
-        if each.sort in sorts and each.relkind != "continuous_aggregate" and each.name not in KEPT_BY_TRIGGERS
-    ]
+    """Return the holdings of these sorts whose rows are written one by one: rollups are counted from events."""
+    return [each for each in held if each.sort in sorts and each.sort != "rollup" and each.name not in KEPT_BY_TRIGGERS]
 
 
 @contextmanager

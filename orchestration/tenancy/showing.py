@@ -8,10 +8,11 @@ from typing import Any
 from psycopg import sql
 
 from orchestration.cells import routing
+from orchestration.cells.journal import Journaled
 from orchestration.settings import Settings, get_settings
 from orchestration.tenancy.placement import operational_relations, placement_of
 from orchestration.tenancy.registry import Tenant
-from orchestration.tenancy.steps import Journaled, open_operation_of
+from orchestration.tenancy.steps import open_operation_of
 
 _FENCE = "select reads, writes, reason, since from saas.tenant_fences where tenant_id = %s"
 

@@ -63,7 +63,20 @@ def _set_fence(connection: Connection, tenant_id: UUID, *, reads: bool, writes: 
     connection.execute("call platform.announce_fence()")
 
 
-def _await_writers(connection: Connection, tenant_id: UUID, seconds: float, *, bulk: bool) -> None:
+def await_writers(
+    connection: Connection, tenant_id: UUID | None, seconds: float = WRITERS_SECONDS, *, bulk: bool
+) -> None:
+    """Wait until nobody writes who began before; whoever writes next sees what was committed until now.
+
+    Args:
+        connection: of a role that keeps fences, in autocommit.
+        tenant_id: whose writers; None for those alone who name no tenant.
+        seconds: how long at most.
+        bulk: also those who name no tenant.
+
+    Raises:
+        WritersAtWorkError: a transaction from before still writes.
+    """
     keys: list[UUID | None] = [tenant_id, None] if bulk else [tenant_id]
     try:
         with connection.transaction():
@@ -72,7 +85,8 @@ def _await_writers(connection: Connection, tenant_id: UUID, seconds: float, *, b
                 connection.execute("select pg_advisory_xact_lock(platform.fence_key(%s::uuid))", (key,))
     except errors.LockNotAvailable:
         raise WritersAtWorkError(
-            f"tenant {tenant_id} is closed, but after {seconds:.0f} s a transaction from before still writes: end it "
+            f"{f'tenant {tenant_id} is closed' if tenant_id else 'it is recorded'}, but after {seconds:.0f} s a "
+            "transaction from before still writes: end it "
             "(pg_locks and pg_stat_activity name it), then repeat the command; it goes on from here"
         ) from None
 
@@ -133,7 +147,7 @@ def suspend(
                     connection.execute("update saas.tenants set status = 'suspended' where id = %s", (tenant.id,))
                     _set_fence(connection, tenant.id, reads=True, writes=False, reason=reason)
         for connection in connections:
-            _await_writers(connection, tenant.id, writers_seconds, bulk=False)
+            await_writers(connection, tenant.id, writers_seconds, bulk=False)
     return replace(tenant, status="suspended")
 
 
@@ -187,7 +201,7 @@ def fence_writes(
             with connection.transaction():
                 _set_fence(connection, tenant.id, reads=reads, writes=True, reason=reason)
         for connection in connections:
-            _await_writers(connection, tenant.id, writers_seconds, bulk=True)
+            await_writers(connection, tenant.id, writers_seconds, bulk=True)
 
 
 def unfence(tenant: Tenant, settings: Settings | None = None) -> None:

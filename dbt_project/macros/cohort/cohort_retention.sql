@@ -339,7 +339,7 @@ select
         select
             tenant_id,
             period_number,
-            string_agg(users::bit({{ word_bits() }})::text, '' order by block)::bit varying as users
+            string_agg(users::bit({{ word_bits() }})::text, '' order by block)::varbit as users
         from (
             select tenant_id, period_number, block, max(users) as users
             from (

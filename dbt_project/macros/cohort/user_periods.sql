@@ -124,12 +124,12 @@
         t.step,
         t.first_day,
         t.first_day + length(t.days) - 1 as last_day,
-        t.days::bit varying as day_bits,
+        t.days::varbit as day_bits,
         (
             select string_agg((strpos(substr(w.days, n.i * 7 + 1, 7), '1') > 0)::int::text, '' order by n.i)
             from (select repeat('0', extract(isodow from t.first_day)::int - 1) || t.days as days offset 0) as w
             cross join lateral generate_series(0, (length(w.days) - 1) / 7) as n (i)
-        )::bit varying as week_bits,
+        )::varbit as week_bits,
         (
             select
                 string_agg(
@@ -150,7 +150,7 @@
                 (t.first_day + length(t.days) - 1)::timestamp,
                 interval '1 month'
             ) as n (starts)
-        )::bit varying as month_bits,
+        )::varbit as month_bits,
         {% if kept is none -%}
         null::datemultirange as stale_days
         {%- else -%}

@@ -24,3 +24,16 @@
     grant select on {{ relation }} to {{ reader }};
     {% endfor %}
 {% endmacro %}
+
+{#
+  A mart by what it is declared as. Aggregates hold no tenant's rows, so a policy would show them to nobody: tenants'
+  roles are given nothing, and the role that publishes may read them.
+#}
+{% macro secure_mart(relation, readers) %}
+    {% if model.config.meta.relation_kind != 'aggregate' %}
+        {{ return(secure_tenant_relation(relation, readers)) }}
+    {% endif %}
+    drop table if exists {{ make_backup_relation(relation, 'table') }} cascade;
+    revoke all on {{ relation }} from public;
+    grant select on {{ relation }} to publisher;
+{% endmacro %}

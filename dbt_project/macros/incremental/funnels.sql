@@ -60,7 +60,7 @@ and {{ in_run_dates(alias ~ '.day', before=funnel_lookback_days(funnel) | int, a
 {% macro delete_stale_fct_funnel(relation, new_rows) %}
     {{ delete_removed_funnels(relation) }}
     delete from {{ relation }} as t
-    where t.day >= {{ retained_from() }}
+    where t.day >= {{ counted_from() }}
         and (
         {%- for funnel in configured_funnels() %}
             ({{ in_refreshed_starts(funnel, 't') }}){{ ' or' if not loop.last }}
@@ -89,14 +89,14 @@ and {{ in_run_dates(alias ~ '.day', before=funnel_lookback_days(funnel) | int, a
 {% macro delete_stale_fct_funnel_conversion(relation, new_rows) %}
     {{ delete_removed_funnels(relation) }}
     delete from {{ relation }} as t
-    where t.day >= {{ retained_from() }}
+    where t.day >= {{ counted_from() }}
         and (
         {%- for funnel in configured_funnels() %}
             ({{ in_refreshed_starts(funnel, 't', after=27) }}){{ ' or' if not loop.last }}
         {%- endfor %}
         );
     delete from {{ relation }} as t
-    where t.day >= {{ retained_from() }}
+    where t.day >= {{ counted_from() }}
         and (t.tenant_id, t.funnel, t.day) in (
             select r.tenant_id, r.funnel, r.day
             from {{ relation }} as r

@@ -24,6 +24,17 @@ coalesce(
 )
 {%- endmacro %}
 
+{#
+  First day of the row's tenant that a run may delete and count anew. Days whose last event of the history was erased are
+  before the first retained day, as days are that retention has dropped; of these nothing stays.
+#}
+{% macro counted_from(alias='t') -%}
+least(
+    {{ retained_from(alias) }},
+    (select min(s.day) from analytics.stale_days as s where s.tenant_id = {{ alias }}.tenant_id and s.is_history)
+)
+{%- endmacro %}
+
 {# Condition on a date: within the run's days, `before` days ahead of them and `after` days past them; all when none. #}
 {% macro in_run_dates(day, before=0, after=0) -%}
 {%- set days = run_days() -%}

@@ -72,12 +72,12 @@ and {{ alias }}.day >= coalesce(
 
 {% macro delete_stale_fct_sessions(relation, new_rows) %}
     delete from {{ relation }} as t
-    where t.day >= {{ retained_from() }}
+    where t.day >= {{ counted_from() }}
         and {{ in_refreshed_session_days('t') }};
 {% endmacro %}
 
 {% macro delete_stale_fct_user_paths(relation, new_rows) %}
     delete from {{ relation }} as t
-    where t.day >= {{ retained_from() }}
+    where t.day >= {{ counted_from() }}
         and {{ in_run_dates('t.day', before=session_days_around(), after=session_days_around()) }};
 {% endmacro %}

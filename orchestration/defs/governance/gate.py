@@ -82,6 +82,7 @@ def gate_asset(cell: Cell) -> dg.AssetsDefinition:
             states = gate_state(cell)
         return dg.MaterializeResult(
             metadata={
+                **_residency_map(),
                 "relations": len(relations),
                 "rows (estimated)": sum(relation.rows or 0 for relation in relations if relation.relkind != "view"),
                 "gate before this proof": "; ".join(
@@ -126,8 +127,10 @@ def proof_checks(cell: Cell) -> dg.AssetChecksDefinition:
         from orchestration.proofs.proof import prove  # noqa: PLC0415 - keeps the code location's start short
 
         wanted = {key.name for key in context.selected_asset_check_keys}
-        for proof in prove(cell, [suite for suite in _DESCRIPTIONS if suite in wanted]):
-            yield _check_result(cell, proof)
+        # Each is told as soon as it is known.
+        for suite in _DESCRIPTIONS:
+            if suite in wanted:
+                yield from (_check_result(cell, proof) for proof in prove(cell, [suite]))
 
     return prove_cell
 
@@ -138,6 +141,7 @@ def _check_result(cell: Cell, proof: "Proof") -> dg.AssetCheckResult:
     recorded: dict[str, dg.MetadataValue] = {
         "proof": dg.MetadataValue.text(str(proof.proof_id)),
         "recorded": dg.MetadataValue.bool(proof.recorded),
+        **(_residency_map() if proof.suite == GEO_RESIDENCY else {}),
     }
     if proof.result is None:
         reason = "; ".join(proof.errors)
@@ -159,17 +163,31 @@ def _check_result(cell: Cell, proof: "Proof") -> dg.AssetCheckResult:
 
 def _docs_url(cell: Cell, proof: "Proof") -> str | None:
     """Return the address of the proof's page; None where no documentation server is known, as with external DSNs."""
-    from orchestration.cells.endpoints import EndpointError  # noqa: PLC0415
-    from orchestration.lifecycle.docs_site import DATA_DOCS, docs_url  # noqa: PLC0415
-    from orchestration.settings import get_settings  # noqa: PLC0415
+    from orchestration.lifecycle.docs_site import DATA_DOCS  # noqa: PLC0415
 
     if proof.result is None or proof.result.docs is None:
         return None
     site = DATA_DOCS.format(cell=cell).rpartition("/")[0]
+    return _served(f"{site}/{proof.result.docs.path}")
+
+
+def _served(path: str) -> str | None:
+    from orchestration.cells.endpoints import EndpointError  # noqa: PLC0415
+    from orchestration.lifecycle.docs_site import docs_url  # noqa: PLC0415
+    from orchestration.settings import get_settings  # noqa: PLC0415
+
     try:
-        return docs_url(get_settings(), f"{site}/{proof.result.docs.path}")
+        return docs_url(get_settings(), path)
     except EndpointError:
         return None
+
+
+def _residency_map() -> dict[str, dg.MetadataValue]:
+    """Return the link to the map, where a documentation server is known."""
+    from orchestration.lifecycle.docs_site import RESIDENCY_MAP  # noqa: PLC0415
+
+    url = _served(RESIDENCY_MAP)
+    return {} if url is None else {"residency map": dg.MetadataValue.url(url)}
 
 
 def shape_check(cell: Cell) -> dg.AssetChecksDefinition:

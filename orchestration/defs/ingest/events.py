@@ -96,9 +96,9 @@ def events_hourly_asset(cell: Cell) -> dg.AssetsDefinition:
         kinds={"sql", "timescaledb"},
         retry_policy=NETWORK_RETRY,
         freshness_policy=DAILY,
-        description="`analytics.events_hourly`: events, shoppers and sessions per hour, tenant, type, device and "
-        "country. On the Community edition a continuous aggregate, on the Apache edition a table; either way this "
-        "recomputes the hours of the day.",
+        description="The rollups by hour and day, of which `analytics.events_hourly` is the finest: events, shoppers "
+        "and sessions per hour, tenant, type, device and country. They hold whatever the events hold; this keeps what "
+        "changed in the day, so that readers need not count it.",
     )
     def events_hourly(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         started = time.monotonic()
@@ -108,7 +108,7 @@ def events_hourly_asset(cell: Cell) -> dg.AssetsDefinition:
             routing.connect(cell, "migrator", autocommit=True, application_name="capstone rollup") as connection,
         ):
             for day in days:
-                connection.execute("call analytics.refresh_events_hourly(%s, %s)", day_bounds(day))
+                connection.execute("call analytics.refresh_rollups(%s, %s)", day_bounds(day))
                 count = "select count(*) from analytics.events_hourly where bucket >= %s and bucket < %s"
                 row = connection.execute(count, day_bounds(day)).fetchone()
                 context.add_asset_metadata(

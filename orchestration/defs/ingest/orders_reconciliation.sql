@@ -1,7 +1,9 @@
 -- Purchases of the event stream against orders of the shop, over the days whose orders were loaded and whose events
 -- are still retained, of tenants whose orders are in the shared tables. One row: how many there are of each, how many have no partner, how many partners differ.
 with loaded as (
-    select l.partition_key::date as day
+    select
+        l.partition_key::date as day,
+        l.load_id
     from platform.loads as l
     where l.asset = %(asset)s and l.partition_key is not null
 ),
@@ -27,6 +29,8 @@ orders as (
     from ecommerce.orders as o
     where
         o.origin = 'synthetic'
+        -- Orders that are kept of an erased shopper belong to no load any more: their purchases are gone.
+        and o.load_id in (select d.load_id from loaded as d)
         and (o.created_at at time zone 'UTC')::date in (select d.day from loaded as d)
         and o.created_at >= (select min(e.time) from analytics.events as e)
         and o.tenant_id in (select t.id from saas.tenants as t where t.model = 'shared')

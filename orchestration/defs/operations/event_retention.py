@@ -1,4 +1,7 @@
-"""Drops events that are older than a year, in each cell: the Apache edition has no retention policies of its own."""
+"""Drops events that are older than a year, and claims of ids that are older than their horizon, in each cell.
+
+The Apache edition has no retention policies of its own, and the ledger of ids is a plain table on both.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,18 +27,34 @@ def retention_job(cell: Cell) -> dg.JobDefinition:
         "and is kept.",
     )
     def drop_expired_events(context: dg.OpExecutionContext) -> None:
+        from orchestration.loading import policies  # noqa: PLC0415 -- loads in the run
+
         before = datetime.now(UTC) - KEPT
-        with only_network_retried(), routing.connect(cell, "migrator", autocommit=True) as connection:
-            connection.execute("call analytics.drop_events_before(%s)", (before,))
+        with only_network_retried():
+            policies.drop_expired_events(cell, before)
         context.add_output_metadata({"dropped before": before.isoformat(timespec="seconds")})
+
+    @dg.op(
+        name=f"forget_expired_claims_{cell}",
+        retry_policy=NETWORK_RETRY,
+        description="Forgets ids in `analytics.event_ids` that were claimed longer ago than the horizon within which "
+        "an event is recognised when it comes again.",
+    )
+    def forget_expired_claims(context: dg.OpExecutionContext) -> None:
+        from orchestration.loading.event_claims import KEPT_DAYS, expire_claims  # noqa: PLC0415 -- arrow loads in the run
+
+        with only_network_retried(), routing.connect(cell, "loader", autocommit=True) as connection:
+            forgotten = expire_claims(connection)
+        context.add_output_metadata({"ids forgotten": forgotten, "kept (days)": KEPT_DAYS})
 
     @dg.job(
         name=f"event_retention_{cell}",
         tags={CELL_TAG: cell},
-        description=f"Keeps a year of events in cell {cell}; nothing to do on an edition that has done it already.",
+        description=f"Keeps a year of events in cell {cell}, and ids of events for their horizon.",
     )
     def event_retention() -> None:
         drop_expired_events()
+        forget_expired_claims()
 
     return event_retention
 

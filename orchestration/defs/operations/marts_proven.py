@@ -7,10 +7,10 @@ again within a minute; but a run of its own costs 10 s of processor time for imp
 import dagster as dg
 
 from orchestration.cells.regions import CELLS, REGIONS, Cell
+from orchestration.dbt.manifest import read_manifest
 from orchestration.defs.network_faults import NETWORK_RETRY, only_network_retried
 from orchestration.defs.platform.schemas import OWNERS
 from orchestration.defs.transform.assets import models, pool
-from orchestration.defs.transform.manifest import read_manifest
 from orchestration.defs.transform.project import MANIFEST
 from orchestration.defs.transform.translator import layer_of, model_key
 

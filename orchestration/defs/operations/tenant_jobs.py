@@ -4,16 +4,12 @@ A run that was killed is repeated with the same configuration: the journal of th
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import dagster as dg
 
 from orchestration.cells.regions import CELLS, parse_cell
-from orchestration.defs.network_faults import NETWORK_RETRY, only_network_retried
-
-Metadata: TypeAlias = dict[str, Any]
-
-VERB_TAG = "capstone/tenant_verb"
+from orchestration.defs.operations.verb_job import Metadata, step_logger, verb_job
 
 
 class TenantConfig(dg.Config):
@@ -58,15 +54,6 @@ class RestoreConfig(TenantConfig):
     even_if_erased: bool = False
 
 
-def _progress(context: dg.OpExecutionContext) -> Callable[[Any], None]:
-    def tell(step: Any) -> None:
-        # That a step has worked says the same as that it is finished, a moment before the journal knows.
-        if step.moment != "worked":
-            context.log.info(step.describe())
-
-    return tell
-
-
 def _find(which: str) -> Any:
     from orchestration.tenancy.registry import find  # noqa: PLC0415 -- drivers load in the run
 
@@ -84,7 +71,7 @@ def _create(context: dg.OpExecutionContext, config: CreateConfig) -> Metadata:
     if config.model is not None and config.model not in MODELS:
         raise TenantError(f"unknown model {config.model!r}: one of {', '.join(MODELS)} is needed")
     spec = TenantSpec(config.name, config.subdomain, config.plan, config.model)  # type: ignore[arg-type]
-    created = create_tenant(parse_cell(config.cell), spec, progress=_progress(context))
+    created = create_tenant(parse_cell(config.cell), spec, progress=step_logger(context))
     return {**_said(created.tenant), "made": created.made}
 
 
@@ -105,10 +92,10 @@ def _move(context: dg.OpExecutionContext, config: MoveConfig) -> Metadata:
 
     moved = move_tenant(
         config.tenant,
-        to_cell=parse_cell(config.to_cell) if config.to_cell else None,
+        to_cell=None if config.to_cell is None else parse_cell(config.to_cell),
         to_model=parse_model(config.to_model),
         rollback=config.rollback,
-        progress=_progress(context),
+        progress=step_logger(context),
     )
     return _said(moved)
 
@@ -116,13 +103,13 @@ def _move(context: dg.OpExecutionContext, config: MoveConfig) -> Metadata:
 def _export(context: dg.OpExecutionContext, config: TenantConfig) -> Metadata:
     from orchestration.tenancy.exporting import export_tenant  # noqa: PLC0415
 
-    return _archived(export_tenant(_find(config.tenant), progress=_progress(context)))
+    return _archived(export_tenant(_find(config.tenant), progress=step_logger(context)))
 
 
 def _backup(context: dg.OpExecutionContext, config: TenantConfig) -> Metadata:
     from orchestration.tenancy.backup import backup_tenant  # noqa: PLC0415
 
-    return _archived(backup_tenant(_find(config.tenant), progress=_progress(context)))
+    return _archived(backup_tenant(_find(config.tenant), progress=step_logger(context)))
 
 
 def _archived(archived: Any) -> Metadata:
@@ -140,7 +127,7 @@ def _restore(context: dg.OpExecutionContext, config: RestoreConfig) -> Metadata:
 
     path = choose_backup(config.tenant)
     context.log.info(f"restoring {path.name}")
-    return _said(restore_tenant(path, progress=_progress(context), even_if_erased=config.even_if_erased))
+    return _said(restore_tenant(path, progress=step_logger(context), even_if_erased=config.even_if_erased))
 
 
 def _erase(context: dg.OpExecutionContext, config: EraseConfig) -> Metadata:
@@ -148,7 +135,7 @@ def _erase(context: dg.OpExecutionContext, config: EraseConfig) -> Metadata:
 
     if config.confirm != config.tenant:
         raise EraseError("`confirm` does not repeat `tenant`: nothing was erased")
-    certificate = erase_tenant(config.tenant, progress=_progress(context))
+    certificate = erase_tenant(config.tenant, progress=step_logger(context))
     return {
         "certificate": certificate.certificate_id,
         **{f"{name} deleted": n for name, n in certificate.deleted.items()},
@@ -169,31 +156,14 @@ _VERBS: dict[str, tuple[type[dg.Config], Callable[[dg.OpExecutionContext, Any], 
 
 def tenant_job(verb: str) -> dg.JobDefinition:
     """Return the job of a verb of `capstone tenant`."""
-    config_type, work, description = _VERBS[verb]
-
-    def run(context: dg.OpExecutionContext, config: Any) -> None:
-        with only_network_retried():
-            context.add_output_metadata(work(context, config))
-
-    # Dagster reads the configuration's type from the annotation.
-    run.__annotations__["config"] = config_type
-    decorated = dg.op(name=f"{verb}_tenant", description=description, retry_policy=NETWORK_RETRY)(run)
-
-    @dg.job(
-        name=f"tenant_{verb}",
-        tags={VERB_TAG: verb},
-        executor_def=dg.in_process_executor,
-        description=f"{description} The same as `capstone tenant {verb}`; a run that was killed is repeated.",
-    )
-    def job() -> None:
-        decorated()
-
-    return job
+    return verb_job("tenant", verb, *_VERBS[verb])
 
 
-@dg.op(description="Removes exports and backups of tenants whose time is over, in every cell.")
+@dg.op(description="Removes exports and backups of tenants and bundles of persons whose time is over, in every cell.")
 def remove_expired_archives(context: dg.OpExecutionContext) -> None:
     """Remove what has expired."""
+    from orchestration.persons import bundle  # noqa: PLC0415
+    from orchestration.settings import get_settings  # noqa: PLC0415
     from orchestration.tenancy.backup import remove_expired  # noqa: PLC0415
 
     counts = {
@@ -201,12 +171,13 @@ def remove_expired_archives(context: dg.OpExecutionContext) -> None:
         for kind in ("export", "backup")
         for cell in CELLS
     }
+    counts |= {f"bundles of {cell}": bundle.remove_expired(cell, get_settings()) for cell in CELLS}
     context.add_output_metadata(dict(counts))
 
 
 @dg.job(
     executor_def=dg.in_process_executor,
-    description="Ends exports and backups of tenants at the date that their manifests say.",
+    description="Ends exports, backups and bundles of persons at the date that their manifests say.",
 )
 def tenant_archives_expiry() -> None:
     """Remove expired archives."""

@@ -13,6 +13,7 @@ import dagster as dg
 
 from orchestration.cells import routing
 from orchestration.cells.regions import CELLS, Cell
+from orchestration.dbt.manifest import read_manifest
 from orchestration.defs.network_faults import NETWORK_RETRY, only_network_retried
 from orchestration.defs.partitions import days_of
 from orchestration.defs.transform import mart_numbers
@@ -20,7 +21,6 @@ from orchestration.defs.transform.arguments import DayRangeError, build_argument
 from orchestration.defs.transform.figures import cohort_picture, conversion_picture, funnel_picture, transitions_table
 from orchestration.defs.transform.invocation import run_dbt
 from orchestration.defs.transform.light_dagster_dbt import DagsterDbtCliRuntimeError, dbt_assets
-from orchestration.defs.transform.manifest import read_manifest
 from orchestration.defs.transform.project import MANIFEST, PROJECT
 from orchestration.defs.transform.translator import CellTranslator, is_daily, model_key
 
@@ -28,6 +28,9 @@ FUNNEL_MART = "fct_funnel"
 COHORT_MART = "fct_cohort_retention"
 CONVERSION_MART = "fct_funnel_conversion"
 USER_PATHS_MART = "fct_user_paths"
+
+# On a run that is to build all days there are, also those that are no partition: days of old imports.
+ALL_DAYS_TAG = "capstone/all_days"
 
 # Enough to see a trend and the weekdays in it.
 CONVERSION_DAYS = timedelta(days=60)
@@ -157,7 +160,7 @@ def cell_models(cell: Cell) -> dg.AssetsDefinition:
         started = time.monotonic()
         days = _days(context, manifest, cell)
         try:
-            arguments = build_arguments(cell, days)
+            arguments = build_arguments(cell, None if ALL_DAYS_TAG in context.run.tags else days)
         except DayRangeError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
         with only_network_retried():

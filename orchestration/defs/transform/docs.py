@@ -3,11 +3,11 @@
 import dagster as dg
 
 from orchestration.cells.regions import CELLS, REGIONS, Cell
+from orchestration.dbt.manifest import read_manifest
 from orchestration.defs.network_faults import NETWORK_RETRY, only_network_retried
 from orchestration.defs.platform.schemas import OWNERS
 from orchestration.defs.transform.assets import models, pool
 from orchestration.defs.transform.documentation import generate_documentation
-from orchestration.defs.transform.manifest import read_manifest
 from orchestration.defs.transform.project import MANIFEST
 from orchestration.defs.transform.translator import layer_of, model_key
 

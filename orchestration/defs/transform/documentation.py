@@ -11,8 +11,8 @@ from pathlib import Path
 from orchestration.analysis.configuration import read_configuration
 from orchestration.cells.regions import REGIONS, Cell
 from orchestration.cells.shell_environment import DBT_PROJECT_DIR
+from orchestration.dbt.command import dbt_executable
 from orchestration.defs.transform.arguments import docs_arguments
-from orchestration.defs.transform.manifest import dbt_executable
 from orchestration.lifecycle.docs_site import DBT_DOCS
 from orchestration.settings import Settings, get_settings
 

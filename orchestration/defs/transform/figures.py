@@ -61,7 +61,8 @@ class CohortCell:
     is_complete: bool = True
 
 
-def _markdown(figure: "Figure", alternative: str) -> str:
+def markdown_picture(figure: "Figure", alternative: str) -> str:
+    """Return the figure as Markdown with the picture in it."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight")
     return f"![{alternative}](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})"
@@ -89,7 +90,7 @@ def funnel_picture(steps: Sequence[FunnelStep], title: str) -> str:
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
     figure.tight_layout()
-    return _markdown(figure, title)
+    return markdown_picture(figure, title)
 
 
 def conversion_picture(days: Sequence[ConversionDay], title: str) -> str:
@@ -114,7 +115,7 @@ def conversion_picture(days: Sequence[ConversionDay], title: str) -> str:
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_title(title)
     figure.autofmt_xdate()
-    return _markdown(figure, title)
+    return markdown_picture(figure, title)
 
 
 def transitions_table(transitions: Sequence[Transition]) -> str:
@@ -166,4 +167,4 @@ def cohort_picture(cells: Sequence[CohortCell], title: str) -> str:
     axis.set_xlabel("periods since the cohort's own")
     axis.set_title(title)
     figure.tight_layout()
-    return _markdown(figure, title)
+    return markdown_picture(figure, title)

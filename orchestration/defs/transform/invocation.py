@@ -1,6 +1,5 @@
 """dbt in a process of its own, with the variables of one cell and no other's."""
 
-import os
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -11,23 +10,19 @@ from packaging.version import Version
 from orchestration.analysis.configuration import ConfigurationError, read_configuration
 from orchestration.cells.regions import Cell
 from orchestration.cells.shell_environment import DBT_PROJECT_DIR, dbt_environment
+from orchestration.dbt.command import dbt_executable, inherited_environment
 from orchestration.defs.transform.light_dagster_dbt import (
     DagsterDbtTranslator,
     DbtCliInvocation,
     get_updated_cli_invocation_params_for_context,
 )
-from orchestration.defs.transform.manifest import dbt_executable
 from orchestration.settings import Settings, get_settings
-
-# What a subprocess needs of this one. Everything else stays here: another cell's password is not dbt's business.
-_INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE")
 
 
 def subprocess_environment(cell: Cell, target_path: Path, settings: Settings | None = None) -> dict[str, str]:
     """Return dbt's whole environment for ``cell``; it holds the transformer's password, so never log it."""
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return {
-        **inherited,
+        **inherited_environment(),
         **dbt_environment(cell, settings),
         "DAGSTER_DBT_CLI": "true",
         "DBT_LOG_FORMAT": "json",

@@ -35,6 +35,7 @@ INGEST_ASSET: dict[str, str] = {
     "ecommerce.order_items": "orders",
     "analytics.events": "events",
     "analytics.events_history": "events",
+    "analytics.events_daily": "events_hourly",
     # Counted while the service runs, from the moment that a tenant is there.
     "metering.event_months": "tenants",
     "metering.request_hours": "tenants",
@@ -54,6 +55,9 @@ CDNOW_TABLES = frozenset(
         "analytics.events_history",
     }
 )
+
+# What imported files are written to, beside what the cell's other assets write there.
+IMPORT_TABLES = frozenset({"analytics.events", "analytics.events_history"})
 
 
 class UnknownSourceError(KeyError):
@@ -87,6 +91,16 @@ def gate_key(cell: Cell) -> dg.AssetKey:
 def cdnow_key() -> dg.AssetKey:
     """Return the key of the asset that loads the real purchase log."""
     return dg.AssetKey([CDNOW_CELL, "ingest", "cdnow"])
+
+
+def imports_key(cell: Cell) -> dg.AssetKey:
+    """Return the key of the asset that a cell's imported files are partitions of."""
+    return dg.AssetKey([cell, "ingest", "imports"])
+
+
+def stream_key(cell: Cell) -> dg.AssetKey:
+    """Return the key of the asset that stands for a cell's live events."""
+    return dg.AssetKey([cell, "ingest", "stream"])
 
 
 def layer_of(props: Mapping[str, Any]) -> Layer:
@@ -129,13 +143,17 @@ def is_daily(props: Mapping[str, Any]) -> bool:
 
 
 def extra_upstream(cell: Cell, props: Mapping[str, Any]) -> Sequence[dg.AssetKey]:
-    """Return what a model rests on beyond dbt's graph: the gate for staging, the real log where it writes."""
+    """Return what a model rests on beyond dbt's graph: the gate, imports, the stream, the real log where it writes."""
     if props["resource_type"] != "model" or layer_of(props) != "staging":
         return []
     keys = [gate_key(cell)]
     sources = {".".join(node.split(".")[2:]) for node in props["depends_on"]["nodes"] if node.startswith("source.")}
     if cell == CDNOW_CELL and sources & CDNOW_TABLES:
         keys.append(cdnow_key())
+    if sources & IMPORT_TABLES:
+        keys.append(imports_key(cell))
+    if "analytics.events" in sources:
+        keys.append(stream_key(cell))
     return keys
 
 
@@ -156,7 +174,13 @@ class CellTranslator(DagsterDbtTranslator):
         if props["resource_type"] != "model":
             return spec
         present = {dep.asset_key for dep in spec.deps}
-        more = [dg.AssetDep(key) for key in extra_upstream(self.cell, props) if key not in present]
+        # Whatever was imported counts for a model, whichever days it builds.
+        every = {imports_key(self.cell): dg.AllPartitionMapping()}
+        more = [
+            dg.AssetDep(key, partition_mapping=every.get(key))
+            for key in extra_upstream(self.cell, props)
+            if key not in present
+        ]
         return spec.replace_attributes(deps=[*spec.deps, *more], kinds=kinds(props))
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:

@@ -17,7 +17,7 @@ from orchestration.analysis.render import render as render_macro
 from orchestration.cells import routing
 from orchestration.cells.regions import Cell
 from orchestration.cells.shell_environment import dbt_environment
-from orchestration.defs.transform.manifest import dbt_executable
+from orchestration.dbt.command import dbt_executable
 from orchestration.engines.local import LocalEngines
 
 Render = Callable[..., str]

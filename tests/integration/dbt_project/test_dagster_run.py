@@ -11,9 +11,9 @@ from psycopg.rows import TupleRow
 
 from orchestration.cells import endpoints
 from orchestration.cells.regions import Cell
+from orchestration.dbt.manifest import read_manifest
 from orchestration.defs.transform.assets import cell_models, models
 from orchestration.defs.transform.docs import docs_asset
-from orchestration.defs.transform.manifest import read_manifest
 from orchestration.defs.transform.project import MANIFEST
 
 Connection = psycopg.Connection[TupleRow]

@@ -31,8 +31,10 @@ LOAD = UUID("00000000-0000-0000-0000-0000000000dd")
 FIRST_DAY = date(2026, 3, 2)
 # From the files, so that a new mart is under these tests without anybody thinking of it.
 MODELS = sorted((PROJECT_ROOT / "dbt_project" / "models").rglob("*.sql"))
-MARTS = tuple(path.stem for path in MODELS if "marts" in path.parts)
-EVENT_MARTS = tuple(path.stem for path in MODELS if path.parent.name in ("funnel", "sessions"))
+# Of tenants; what is in marts/global is of none, and no tenant's role may read it.
+MARTS = tuple(path.stem for path in MODELS if "marts" in path.parts and path.parent.name != "global")
+AGGREGATES = tuple(path.stem for path in MODELS if path.parent.name == "global")
+EVENT_MARTS = tuple(path.stem for path in MODELS if path.parent.name in ("funnel", "sessions", "trends"))
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,17 @@ def test_app_sees_its_own_rows_and_no_others(built: Dbt, mart: str) -> None:  # 
             row = connection.execute(count, (TENANTS[0],)).fetchone()
     assert row is not None
     assert row[0] == row[1] > 0
+
+
+@pytest.mark.parametrize("mart", AGGREGATES)
+def test_app_may_not_read_what_is_of_no_tenant(built: Dbt, mart: str) -> None:  # noqa: ARG001
+    query = sql.SQL("select count(*) from {}").format(sql.Identifier("marts", mart))
+    with (
+        routing.connect(CELL, "app") as connection,
+        tenant_context(connection, TENANTS[0]),
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(query)
 
 
 def test_usage_is_what_was_metered_and_what_is_there(built: Dbt, database: Connection) -> None:  # noqa: ARG001

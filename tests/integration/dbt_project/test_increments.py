@@ -9,7 +9,7 @@ import random
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from uuid import UUID
 
 import psycopg
 import pytest
+import yaml
 from psycopg.rows import TupleRow
 
 from orchestration.cells.regions import Cell
 from orchestration.cells.shell_environment import dbt_environment
+from orchestration.persons.personal_rows import OF_USER
+from orchestration.settings import PROJECT_ROOT
 
 Dbt = Callable[..., subprocess.CompletedProcess[str]]
 Connection = psycopg.Connection[TupleRow]
@@ -31,6 +34,7 @@ LOAD = UUID("00000000-0000-0000-0000-0000000000dd")
 TENANTS = (UUID("00000000-0000-0000-0000-0000000000d1"), UUID("00000000-0000-0000-0000-0000000000d2"))
 # In the order in which dbt builds them.
 ACTIVITY = "intermediate.int_tenant_activity"
+TRENDS = "marts.fct_event_trends"
 MODELS = (
     "intermediate.int_tenant_days",
     "intermediate.int_event_sequences",
@@ -39,13 +43,14 @@ MODELS = (
     "intermediate.int_funnel_paths",
     "intermediate.int_sessions",
     "marts.fct_cohort_retention",
+    "marts.fct_event_trends",
     "marts.fct_funnel",
     "marts.fct_funnel_by_first_touch",
     "marts.fct_funnel_conversion",
     "marts.fct_sessions",
     "marts.fct_user_paths",
 )
-FUNNELS = [
+FUNNELS: list[dict[str, Any]] = [
     {"name": "short", "description": "d", "window_seconds": 7200, "steps": ["product_view", "purchase"]},
     {
         "name": "long",
@@ -62,7 +67,9 @@ FUNNELS = [
         "exclusions": [{"type": "search", "from": 0, "to": 1}],
     },
 ]
-COHORTS = [
+# What is published is one of those that are configured.
+PROJECT: dict[str, Any] = yaml.safe_load((PROJECT_ROOT / "dbt_project" / "dbt_project.yml").read_text())
+COHORTS: list[dict[str, Any]] = [
     {
         "name": "buyers",
         "kind": "first_time",
@@ -147,7 +154,8 @@ def programs(dbt: Dbt, prove: Callable[..., None]) -> Programs:
         done = dbt("run", "--select", "staging", *names, *arguments, "--vars", json.dumps(variables))
         assert done.returncode == 0, done.stdout
 
-    configured = {"funnels": FUNNELS, "cohorts": COHORTS}
+    published = {**PROJECT["vars"]["global_marts"], "funnel": FUNNELS[0]["name"], "cohort": COHORTS[0]["name"]}
+    configured = {"funnels": FUNNELS, "cohorts": COHORTS, "global_marts": published}
     run("--full-refresh", **configured)
     rebuild = {model: _compiled("compiled", model) for model in MODELS}
     run(**configured)
@@ -289,6 +297,46 @@ def test_any_order_of_loads_and_runs_ends_in_the_full_rebuild(empty: Connection,
         assert incremental[model] == rebuilt[model], model
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_the_figures_without_an_erased_shopper_are_those_of_a_rebuild(
+    empty: Connection, programs: Programs, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 -- test data
+    for day in DAYS:
+        store(empty, [_event(chance, day, long_visits=False) for _ in range(chance.choice((3, 8, 12)))])
+        if seed % 3 == 0:
+            store(empty, [_event(chance, day, long_visits=True) for _ in range(4)])
+    run(empty, programs, None)
+    erased = (TENANTS[0], 1)
+    days = [
+        day
+        for (day,) in empty.execute(
+            "select distinct (time at time zone 'UTC')::date from analytics.events "
+            "where tenant_id = %s and user_id = %s",
+            erased,
+        )
+    ]
+    # As capstone person erase does it.
+    of_shopper = [name for name in OF_USER if name in MODELS]
+    for relation in (*of_shopper, "analytics.events"):
+        empty.execute(f"delete from {relation} where tenant_id = %s and user_id = %s".encode(), erased)
+    for relation in of_shopper:
+        query = f"select count(*) from {relation} where tenant_id = %s and user_id = %s"
+        assert empty.execute(query.encode(), erased).fetchone() == (0,)
+
+    if seed % 2:
+        run(empty, programs, None)
+    else:
+        chance.shuffle(days)
+        for day in days:
+            run(empty, programs, (day, day))
+
+    incremental = contents(empty)
+    rebuilt = rebuild(empty, programs)
+    for model in MODELS:
+        assert incremental[model] == rebuilt[model], model
+
+
 @pytest.mark.parametrize("days", [None, (DAYS[2], DAYS[2]), (DAYS[0], DAYS[2])], ids=["all", "first kept", "gone too"])
 def test_what_was_made_of_events_that_retention_dropped_stays(
     empty: Connection, programs: Programs, days: tuple[date, date] | None
@@ -317,3 +365,43 @@ def test_what_was_made_of_events_that_retention_dropped_stays(
     # Of persons nothing is kept for longer than the events that it was made of, but where they first came from.
     assert not rows("intermediate.int_funnel_paths", gone)
     assert not rows("intermediate.int_sessions", f"ended_at < '{kept_from}Z'")
+
+
+def _trends(connection: Connection, programs: Programs, days: tuple[date, date] | None) -> None:
+    """Do what a run does of trends and of what they read."""
+
+    def only(models: tuple[Program, ...]) -> tuple[Program, ...]:
+        return tuple(program for program in models if program.model in (MODELS[0], TRENDS))
+
+    run(connection, replace(programs, all_days=only(programs.all_days), some_days=only(programs.some_days)), days)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_trends_of_months_that_came_in_any_order_are_those_of_one_rebuild(
+    empty: Connection, programs: Programs, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 -- test data
+    # Long enough that a day is in what is expected of another one three months later.
+    days = [DAY + timedelta(days=n) for n in range(140) if chance.random() < 0.9]
+    first, last = days[0], days[99]
+    waiting = chance.sample(days[20:], 5)
+    for day in days:
+        if day not in waiting:
+            store(empty, [_event(chance, day, long_visits=False) for _ in range(chance.randrange(12))])
+    _trends(empty, programs, (first, last) if seed % 2 else None)
+    for day in waiting:
+        _change(empty, chance, day, long_visits=False)
+        _trends(empty, programs, (day, day))
+    for day in chance.sample(days, 2):
+        empty.execute("delete from analytics.events where load_id = %s and time::date = %s", (LOAD, day))
+        _trends(empty, programs, (day - timedelta(days=1), day))
+    rows = f"select m::text from {TRENDS} as m order by 1".encode()
+    incremental = empty.execute(rows).fetchall()
+    scored = empty.execute(f"select count(*) from {TRENDS} where trend <> 'new'".encode()).fetchone()
+    assert scored is not None
+    assert scored[0] > 300
+    _trends(empty, programs, None)
+    assert empty.execute(rows).fetchall() == incremental
+    empty.execute(f"truncate {TRENDS}".encode())
+    empty.execute(f"insert into {TRENDS} {programs.rebuild[TRENDS]}".encode())
+    assert empty.execute(rows).fetchall() == incremental

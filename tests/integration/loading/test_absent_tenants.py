@@ -8,7 +8,7 @@ from orchestration.loading.seeds import load_seeds
 from orchestration.loading.synthetic_events import load_events_days
 from orchestration.loading.synthetic_orders import load_orders_day
 from orchestration.synthetic.merchants import merchants
-from orchestration.tenancy import erasing, former_tenants
+from orchestration.tenancy import compaction, former_tenants
 from orchestration.tenancy.erasing import erase_tenant, remains
 from tests.integration.loading.conftest import LoadingCells
 
@@ -16,7 +16,7 @@ from tests.integration.loading.conftest import LoadingCells
 def test_seeds_events_and_orders_leave_out_who_is_not_here(
     seeded: LoadingCells, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasing, "_recycle_write_ahead_log", lambda *_: "left out")
+    monkeypatch.setattr(compaction, "recycle_write_ahead_log", lambda *_: "left out")
     cells = seeded
     load_events_days("na", [cells.day(3)], settings=cells.settings, window=cells.window)
     load_orders_day("na", cells.day(3), settings=cells.settings, window=cells.window)

@@ -120,7 +120,7 @@ def test_misplaced_people_launch_the_residency_sensors_proof_at_once(
 ) -> None:
     for cell in ("na", "eu", "apac"):
         world.prove(cell)
-    world.execute("apac", "insert into geo.users (email, region) values ('m4rk3r-eu', 'eu')")
+    world.misplace("apac", "insert into geo.users (email, region) values ('m4rk3r-eu', 'eu')")
     try:
         tick = _tick(instance, RESIDENCY)
         assert _launched(tick) == {"proof_apac": "misplaced people changed"}

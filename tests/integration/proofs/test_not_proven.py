@@ -67,7 +67,7 @@ def test_a_proof_that_saw_no_own_rows_is_an_error_and_not_green(world: "ProofCel
 
 def test_an_auditor_under_row_security_proves_nothing(world: "ProofCells") -> None:
     with world.planted("na", "alter role auditor nobypassrls", "alter role auditor bypassrls"):
-        verification = verify("all", ["na"], settings=world.settings)
+        verification = verify("isolation", ["na"], settings=world.settings)
     assert verification.exit_code == 2
     assert "subject to row security" in verification.proofs[0].errors[0]
 

@@ -44,6 +44,3 @@ values (now(), %(tenant)s, gen_random_uuid(), 'click', 'import', gen_random_uuid
 
 insert into analytics.events (time, tenant_id, event_id, event_type, origin, load_id)
 values (now(), %(tenant)s, gen_random_uuid(), 'click', 'import', gen_random_uuid());
-
-insert into analytics.events_hourly
-values (date_trunc('hour', now()), %(tenant)s, 'click', null, null, 1, 1, 1);

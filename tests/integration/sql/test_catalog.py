@@ -127,9 +127,9 @@ def test_functions_pin_what_they_mean_and_public_executes_none(connect: Any) -> 
         select p.oid::regprocedure::text,
             -- A trigger fires whoever may call it; nobody can call a trigger's function otherwise.
             p.prosecdef and p.prorettype <> 'trigger'::regtype
-            -- Of the gateway's two only the gateway has the right to call them.
+            -- Only the gateway has the right to call its two, and only the publisher its one.
             and (
-                p.proname not in ('resolve_tenant', 'record_requests')
+                p.proname not in ('resolve_tenant', 'record_requests', 'assert_publishing_open')
                 or has_function_privilege('app', p.oid, 'execute')
                 or has_function_privilege('replicator', p.oid, 'execute')
             ),
@@ -146,7 +146,7 @@ def test_functions_pin_what_they_mean_and_public_executes_none(connect: Any) -> 
     assert [name for name, definer, pinned, public in rows if definer or not pinned or public] == []
 
 
-def test_app_executes_nothing_of_ours_but_the_context_and_the_checkout(connect: Any) -> None:
+def test_app_executes_nothing_of_ours_but_the_context_the_checkout_and_counts_of_its_own_day(connect: Any) -> None:
     query = """
         select p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
         where n.nspname in (
@@ -159,8 +159,11 @@ def test_app_executes_nothing_of_ours_but_the_context_and_the_checkout(connect: 
             "claimed_tenant",
             "current_tenant",
             "enter_tenant",
+            "events_of_changed_day",
             "fence_key",
+            "page_views_of_changed_day",
             "process_checkout",
+            "users_of_changed_day",
         }
 
 

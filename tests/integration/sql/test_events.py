@@ -1,4 +1,4 @@
-"""Events: chunks of a day, an hourly rollup that equals the events, retention that cannot slip."""
+"""Events: chunks of a day, a rollup that follows a refresh of any period, retention that cannot slip."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -72,13 +72,6 @@ def test_the_rollup_equals_the_events_also_after_late_ones_and_deletions(connect
     events, rollup = both(connect, tenant)
     assert rollup == events
     assert len(rollup) == 2
-
-
-def test_a_refresh_leaves_other_hours_alone(connect: Any) -> None:
-    tenant = uuid4()
-    insert(connect, tenant, (NOON, 1, "click", None), (NOON + timedelta(hours=1), 1, "click", None))
-    refresh(connect, NOON, NOON + timedelta(hours=1))
-    assert [row[0] for row in both(connect, tenant)[1]] == [NOON]
 
 
 @pytest.mark.parametrize(

@@ -22,4 +22,13 @@ def test_what_is_no_verifier_matches_nothing(verifier: str | None) -> None:
 
 
 def test_every_role_that_logs_in_to_a_cell_has_a_password() -> None:
-    assert set(CELL_LOGINS) == {"migrator", "loader", "transformer", "app", "auditor", "replicator", "gateway"}
+    assert set(CELL_LOGINS) == {
+        "migrator",
+        "loader",
+        "transformer",
+        "app",
+        "auditor",
+        "replicator",
+        "gateway",
+        "publisher",
+    }

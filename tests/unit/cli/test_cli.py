@@ -133,13 +133,15 @@ def test_a_failed_fill_names_run_step_and_error_and_leaves_the_platform_running(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill = SimpleNamespace(failures=[RunFailure("run-7", "na__ingest__events", "disk [full]")], finished=[])
-    monkeypatch.setattr("orchestration.lifecycle.start.up", lambda *_, **__: SimpleNamespace(fill=fill))
+    started = SimpleNamespace(fill=fill, streams_refused=("stream of cell 'na': `capstone stream recover --cell na`",))
+    monkeypatch.setattr("orchestration.lifecycle.start.up", lambda *_, **__: started)
     (get_settings().home / "engines.json").write_text(json.dumps({"port_base": get_settings().port_base}))
     (get_settings().home / "secrets.json").write_text("{}")
     assert capstone("up") == 1
     told = capsys.readouterr().err
     assert "run run-7: step na__ingest__events failed: disk [full]" in told
     assert "The platform is running" in told
+    assert "`capstone stream recover --cell na`" in told
 
 
 def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,12 +81,34 @@ def test_every_group_is_a_cells_layer(specs: dict[dg.AssetKey, dg.AssetSpec]) ->
 
 def test_no_asset_depends_on_another_cell(specs: dict[dg.AssetKey, dg.AssetSpec]) -> None:
     for key, spec in specs.items():
-        assert {dep.asset_key.path[0] for dep in spec.deps} <= {key.path[0]}, key
+        if key.path[0] in CELLS:
+            assert {dep.asset_key.path[0] for dep in spec.deps} <= {key.path[0]}, key
+
+
+def test_what_is_no_cells_rests_on_what_cells_publish_and_on_nothing_else_of_theirs(
+    specs: dict[dg.AssetKey, dg.AssetSpec],
+) -> None:
+    crossing = {
+        dep.asset_key
+        for key, spec in specs.items()
+        if key.path[0] not in CELLS
+        for dep in spec.deps
+        if dep.asset_key.path[0] in CELLS
+    }
+    assert {key.path[1] for key in crossing} == {"publish"}
+
+
+def test_what_is_published_rests_on_its_cells_gate(specs: dict[dg.AssetKey, dg.AssetSpec]) -> None:
+    published = [spec for key, spec in specs.items() if key.path[1] == "publish"]
+    assert len(published) == 3 * len(CELLS)
+    for spec in published:
+        assert dg.AssetKey([spec.key.path[0], "governance", "gate"]) in {dep.asset_key for dep in spec.deps}
 
 
 def test_every_partitioned_asset_is_backfilled_in_one_run(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
-    partitioned = [key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def is not None]
+    # What no run builds (imported files, which a command brings) needs no policy for it.
+    partitioned = [key for key in graph.materializable_asset_keys if graph.get(key).partitions_def is not None]
     assert partitioned
     for key in partitioned:
         policy = graph.get(key).backfill_policy
@@ -96,8 +118,22 @@ def test_every_partitioned_asset_is_backfilled_in_one_run(repository: dg.Reposit
 
 def test_all_days_are_one_partition_space(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
-    spaces = {graph.get(key).partitions_def for key in graph.get_all_asset_keys()} - {None}
+    spaces = {graph.get(key).partitions_def for key in graph.materializable_asset_keys} - {None}
     assert len(spaces) == 1
+
+
+def test_only_imported_files_the_stream_and_policies_are_from_outside(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    brought = graph.get_all_asset_keys() - graph.materializable_asset_keys
+    files = {dg.AssetKey([cell, "ingest", "imports"]) for cell in CELLS}
+    assert brought == files | {
+        dg.AssetKey([cell, "ingest", name]) for cell in CELLS for name in ("stream", "event_policies")
+    }
+    for key in brought:
+        assert isinstance(graph.get(key).partitions_def, dg.DynamicPartitionsDefinition) == (key in files)
+        # What is built from events stands downstream of what brings them; policies bring none.
+        brings_events = key.path[-1] != "event_policies"
+        assert (dg.AssetKey([key.path[0], "staging", "stg_events"]) in graph.get(key).child_keys) == brings_events
 
 
 def test_every_job_of_assets_stays_in_one_cell(repository: dg.RepositoryDefinition) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.cells.regions import CLUSTERS, Cluster
-from orchestration.engines.postgres_configuration import HBA, configuration
+from orchestration.engines.postgres_configuration import HBA, configuration, shared_buffers
 
 
 def text(cluster: Cluster, *, durable: bool = True) -> str:
@@ -40,6 +40,19 @@ def test_safety_against_a_crash_is_given_up_only_when_asked(cluster: Cluster) ->
 def test_only_cells_load_timescaledb() -> None:
     assert "shared_preload_libraries = 'timescaledb'" in text("eu")
     assert "timescaledb" not in text("control")
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "expected"),
+    [(1, "128MB"), (4, "128MB"), (8, "256MB"), (24, "768MB"), (32, "1024MB"), (512, "1024MB")],
+)
+def test_the_cache_of_a_cell_is_a_share_of_the_machine_within_bounds(gigabytes: int, expected: str) -> None:
+    assert shared_buffers(gigabytes * 1024**3) == expected
+
+
+def test_the_control_cluster_keeps_its_small_cache() -> None:
+    assert "shared_buffers = '64MB'" in text("control")
+    assert f"shared_buffers = '{shared_buffers()}'" in text("eu")
 
 
 def test_quotes_in_a_path_are_doubled() -> None:

@@ -49,7 +49,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
         processes.stop(status.name, settings, deadline_seconds=1)
 
 
-def spec(settings: Settings, code: str, *arguments: str, ready: Callable[[], bool] | None = None) -> ProcessSpec:
+def spec(settings: Settings, code: str, *arguments: str, ready: Callable[[int], bool] | None = None) -> ProcessSpec:
     return ProcessSpec(
         name="daemon",
         argv=[sys.executable, "-c", code, *arguments],
@@ -62,7 +62,8 @@ def spec(settings: Settings, code: str, *arguments: str, ready: Callable[[], boo
 def start_family(settings: Settings) -> tuple[int, list[int]]:
     note = settings.home / "family"
     status = processes.start(
-        spec(settings, FAMILY, str(note), ready=lambda: note.exists() and len(note.read_text().split()) == 2), settings
+        spec(settings, FAMILY, str(note), ready=lambda _: note.exists() and len(note.read_text().split()) == 2),
+        settings,
     )
     assert status.pid is not None
     return status.pid, [int(pid) for pid in note.read_text().split()]
@@ -72,9 +73,9 @@ def test_a_start_waits_until_the_process_is_ready_and_a_second_changes_nothing(s
     note = settings.home / "note"
     code = f"import time; time.sleep(0.5); open({str(note)!r}, 'w').close(); time.sleep(600)"
 
-    first = processes.start(spec(settings, code, ready=note.exists), settings)
+    first = processes.start(spec(settings, code, ready=lambda _: note.exists()), settings)
     assert note.exists()
-    second = processes.start(spec(settings, code, ready=note.exists), settings)
+    second = processes.start(spec(settings, code, ready=lambda _: note.exists()), settings)
 
     assert first == second
     assert processes.status(settings) == [first]
@@ -92,7 +93,7 @@ def test_variables_reach_the_process_and_output_its_log(settings: Settings) -> N
 
 def test_a_process_that_exits_is_an_error_with_the_end_of_its_log(settings: Settings) -> None:
     with pytest.raises(ProcessError, match=r"(?s)daemon exited; the end of .*daemon\.log:.*no such option"):
-        processes.start(spec(settings, "raise SystemExit('no such option')", ready=lambda: False), settings)
+        processes.start(spec(settings, "raise SystemExit('no such option')", ready=lambda _: False), settings)
 
     assert processes.status(settings) == []
 
@@ -109,7 +110,7 @@ def test_a_process_that_never_gets_ready_is_ended(settings: Settings) -> None:
     code = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
 
     with pytest.raises(ProcessError, match="was not ready after 1 s"):
-        processes.start(replace(spec(settings, code, ready=lambda: False), deadline_seconds=1), settings)
+        processes.start(replace(spec(settings, code, ready=lambda _: False), deadline_seconds=1), settings)
 
     assert not is_alive(int(note.read_text()))
 
@@ -149,7 +150,7 @@ def test_a_killed_process_is_reported_dead_and_its_children_go_when_it_is_revive
 
 def test_a_process_that_ignores_the_request_is_killed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     note = settings.home / "deaf"
-    status = processes.start(spec(settings, STUBBORN, str(note), ready=note.exists), settings)
+    status = processes.start(spec(settings, STUBBORN, str(note), ready=lambda _: note.exists()), settings)
     assert status.pid is not None
 
     monkeypatch.setattr(processes, "KILL_SECONDS", 0.2)
@@ -189,3 +190,23 @@ def test_an_oversized_log_is_put_aside(settings: Settings, monkeypatch: pytest.M
 
     assert (settings.logs / "daemon.previous").read_text() == "older than today"
     assert (settings.logs / "daemon.log").read_text() == ""
+
+
+MANY_THREADS = """
+import os, sys, threading
+for _ in range(40):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+open(sys.argv[1], "w").close()
+threading.Event().wait()
+"""
+
+
+def test_of_a_process_that_was_stopped_not_even_the_id_is_left(settings: Settings) -> None:
+    # A thread that ends after the first leaves a zombie that cannot be collected yet.
+    note = settings.home / "note"
+    for _ in range(5):
+        note.unlink(missing_ok=True)
+        status = processes.start(spec(settings, MANY_THREADS, str(note), ready=lambda _: note.exists()), settings)
+        processes.stop("daemon", settings)
+        assert status.pid is not None
+        assert not psutil.pid_exists(status.pid)

@@ -11,7 +11,7 @@ from orchestration.defs.transform.documentation import docs_folder
 from orchestration.lifecycle import docs_site
 from orchestration.lifecycle.alerts import Alert, alerts_file, append
 from orchestration.lifecycle.logins import LoginError, login_dsn
-from orchestration.lifecycle.services import SERVICES, specs
+from orchestration.lifecycle.services import DAEMON, SERVICES, STREAMS, specs
 from orchestration.lifecycle.status import GroupStatus, group_states
 from orchestration.proofs.proof import data_docs
 from orchestration.settings import Settings
@@ -20,7 +20,7 @@ from orchestration.settings import Settings
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     (tmp_path / "engines.json").write_text(json.dumps({"port_base": 28000}))
-    secrets = {role: f"secret of {role}" for role in ("transformer", "app", "dagster", "superuser")}
+    secrets = {role: f"secret of {role}" for role in ("transformer", "app", "dagster", "reader", "superuser")}
     (tmp_path / "secrets.json").write_text(json.dumps(secrets))
     return Settings(home=tmp_path, port_base=28000)
 
@@ -32,7 +32,7 @@ def test_the_front_page_links_what_is_there_and_says_what_is_not(settings: Setti
     docs_site.write_front_page(settings)
     front = (settings.docs / "index.html").read_text()
     assert f'href="{docs_site.DBT_DOCS.format(cell="na")}"' in front
-    assert front.count("not written yet") == 5
+    assert front.count("not written yet") == 6
     assert "http://127.0.0.1:28007" in front
 
 
@@ -55,6 +55,7 @@ def test_a_login_is_found_by_cell_and_role(settings: Settings) -> None:
     assert login_dsn("eu", "app", settings) == "postgresql://app:secret%20of%20app@127.0.0.1:28002/capstone"
     assert login_dsn("na", None, settings).startswith("postgresql://transformer:")
     assert login_dsn("control", None, settings).startswith("postgresql://dagster:")
+    assert login_dsn("control", "reader", settings).endswith("/global")
     assert login_dsn("na", "superuser", settings).startswith("postgresql://postgres:")
 
 
@@ -64,7 +65,7 @@ def test_a_login_is_found_by_cell_and_role(settings: Settings) -> None:
         ("mars", None, "one of control, na, eu, apac"),
         ("na", "owner", "cannot log in"),
         ("na", "dagster", "one of superuser, migrator"),
-        ("control", "app", "one of dagster, superuser"),
+        ("control", "app", "one of dagster, publisher, reader, superuser"),
     ],
 )
 def test_a_login_that_does_not_exist_names_those_that_do(
@@ -79,7 +80,7 @@ def test_every_service_listens_on_loopback_only_and_knows_its_home(settings: Set
     assert set(known) == set(SERVICES)
     for name, spec in known.items():
         assert spec.env["DAGSTER_HOME"] == str(settings.dagster_home)
-        if name != "daemon":
+        if name not in (DAEMON, *STREAMS):
             assert "127.0.0.1" in spec.argv
         assert "secret" not in " ".join(spec.argv)
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.lifecycle.filling import CellState, DayRange, Fill, fill, gap_of, missing_days
+from orchestration.lifecycle.filling import CellState, DayRange, Fill, fill, fill_global, gap_of, missing_days
 from orchestration.lifecycle.graphql import DagsterGraphQL
 from orchestration.lifecycle.runs import RunState
 from orchestration.lifecycle.start import full_days
@@ -200,6 +200,37 @@ def test_new_migrations_launch_the_schemas_of_their_cell_only() -> None:
     assert (job, tags) == ("__ASSET_JOB", {"capstone/cell": "apac"})
     assert assets[0]["path"] == ["apac", "platform", "schema"]
     assert {asset["path"][0] for asset in assets} == {"apac"}
+
+
+def test_models_that_came_with_migrations_are_built_after_these() -> None:
+    fake = dagster("na")
+    run_fill(fake, pending={"na"})
+    assert [job for job, _, _ in fake.launched] == ["__ASSET_JOB", "refresh_na"]
+
+
+def fill_the_global_marts(fake: FakeDagster, filled: Fill) -> Fill:
+    fill_global(fake, DAYS, filled, Reports(), say=lambda _: None, still_served=lambda: None)
+    return filled
+
+
+def test_the_global_marts_are_left_alone_when_they_are_there_and_no_cell_was_filled() -> None:
+    fake = dagster()
+    assert fill_the_global_marts(fake, Fill()) == Fill([], [])
+    assert fake.launched == []
+
+
+def test_the_global_marts_are_built_when_they_never_were() -> None:
+    fake = dagster("global")
+    filled = fill_the_global_marts(fake, Fill())
+    assert [(job, tags) for job, tags, _ in fake.launched] == [("refresh_global", {})]
+    assert [run.job for run in filled.finished] == ["refresh_global"]
+
+
+def test_the_global_marts_are_looked_at_again_when_a_cell_was_filled_and_a_failure_is_told() -> None:
+    fake = dagster(refresh_global="FAILURE")
+    filled = fill_the_global_marts(fake, Fill([RunState("r", "refresh_na", "SUCCESS")], []))
+    assert [job for job, _, _ in fake.launched] == ["refresh_global"]
+    assert len(filled.failures) == 1
 
 
 def test_a_refresh_under_way_is_followed_instead_of_doubled() -> None:

@@ -34,7 +34,7 @@ def test_the_json_names_offenders_and_reasons() -> None:
 
 
 def test_an_unknown_subject_is_a_mistake_and_no_proof() -> None:
-    with pytest.raises(ValueError, match="one of isolation, residency, all"):
+    with pytest.raises(ValueError, match="one of isolation, residency, lineage, all"):
         verify("everything")  # type: ignore[arg-type]
 
 

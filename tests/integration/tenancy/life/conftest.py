@@ -8,6 +8,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+import redis
 from psycopg import sql
 from pydantic import SecretStr
 
@@ -17,6 +18,7 @@ from orchestration.cells.endpoints import Role
 from orchestration.cells.regions import CELLS, Cell
 from orchestration.engines.local import LocalEngines
 from orchestration.settings import Settings, get_settings
+from orchestration.tenancy.provisioning import deprovision
 
 DATABASE = "life"
 
@@ -61,6 +63,9 @@ def life(engines: LocalEngines, tmp_path_factory: pytest.TempPathFactory) -> Ite
             connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(DATABASE)))
         own[f"dsn_{cell}"] = SecretStr(endpoints.dsn(cell, "superuser", database=DATABASE, settings=local))
         own[f"redis_url_{cell}"] = SecretStr(endpoints.redis_url(cell, local))
+        # The session's Redis: a queue that other tests have processed would keep what is erased from it for a while.
+        with redis.Redis.from_url(endpoints.redis_url(cell, local)) as client:
+            client.flushall()
     home = tmp_path_factory.mktemp("home")
     (home / "secrets.json").write_bytes(endpoints.secrets_file(local).read_bytes())
     cells = LifeCells(local.model_copy(update={**own, "home": Path(home)}))
@@ -68,5 +73,8 @@ def life(engines: LocalEngines, tmp_path_factory: pytest.TempPathFactory) -> Ite
         migrations.apply_all(cell, settings=cells.settings)
     yield cells
     for cell in CELLS:
+        # Databases and logins of tenants are the server's, which has other tests' cells as well.
+        for (tenant,) in cells.rows(cell, "select id from saas.tenants where model = 'database'"):
+            deprovision(tenant, "database", cell, cells.settings)
         with routing.connect(cell, "superuser", autocommit=True, settings=local) as connection:
             connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(DATABASE)))

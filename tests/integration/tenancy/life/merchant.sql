@@ -56,7 +56,6 @@ begin
     from generate_series(0, 19) as k;
     insert into analytics.events_history (time, tenant_id, event_id, user_id, event_type, page_url, origin, load_id)
     values (now() - interval '2 years', v_tenant, gen_random_uuid(), 1, 'purchase', v_token, 'import', md5('old')::uuid);
-    insert into analytics.events_hourly
-    select e.time, e.tenant_id, e.event_type, null, null, 1, 1, 1 from analytics.events as e where e.tenant_id = v_tenant;
+    call analytics.refresh_rollups(p_to => 'infinity', p_tenant => v_tenant);
 end
 $events$;

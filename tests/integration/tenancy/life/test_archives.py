@@ -11,7 +11,9 @@ from uuid import uuid4
 
 import pytest
 
+from orchestration.cells.journal import StepProgress
 from orchestration.cells.relations import load_relations
+from orchestration.engines import sealed_json
 from orchestration.tenancy import archive, former_tenants
 from orchestration.tenancy.archive import ArchiveError
 from orchestration.tenancy.backup import (
@@ -25,7 +27,6 @@ from orchestration.tenancy.exporting import export_tenant, verify_export
 from orchestration.tenancy.holdings import holdings
 from orchestration.tenancy.registry import Tenant, find
 from orchestration.tenancy.row_replacement import digests
-from orchestration.tenancy.steps import StepProgress
 from tests.integration.tenancy.life.conftest import LifeCells
 from tests.integration.tenancy.life.merchants import open_merchant
 
@@ -136,8 +137,7 @@ def _damaged(kept: Path, place: Path, damage: Callable[[Path], object]) -> Path:
 
 def _change(path: Path, **fields: object) -> None:
     content = json.loads((path / archive.MANIFEST).read_text()) | fields
-    content["sha256"] = archive._digest_of(content)
-    (path / archive.MANIFEST).write_text(json.dumps(content))
+    (path / archive.MANIFEST).write_text(sealed_json.sealed(content))
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,15 @@ import pytest
 import redis
 
 from orchestration.cells import endpoints
+from orchestration.cells.journal import OperationError, StepProgress
 from orchestration.cells.regions import CELLS
-from orchestration.tenancy import archive, certificates, erasing
+from orchestration.tenancy import archive, certificates, compaction
 from orchestration.tenancy.backup import backup_tenant
 from orchestration.tenancy.certificates import CertificateError
 from orchestration.tenancy.erasing import NOBODY, EraseError, erase_tenant, remains
 from orchestration.tenancy.exporting import export_tenant
 from orchestration.tenancy.moving import move_tenant
 from orchestration.tenancy.registry import Model, Tenant, UnknownTenantError
-from orchestration.tenancy.steps import OperationError, StepProgress
 from tests.integration.tenancy.life.conftest import LifeCells
 from tests.integration.tenancy.life.merchants import open_merchant
 from tests.integration.tenancy.life.test_moves import KilledError, kill_at, rows_of
@@ -38,8 +38,8 @@ def built(life: LifeCells) -> None:
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what only the bytes of files rest on: a gigabyte of write-ahead log for each test."""
-    monkeypatch.setattr(erasing, "_recycle_write_ahead_log", lambda *_: "left out")
-    monkeypatch.setattr(erasing, "REWRITTEN_BYTES", 0)
+    monkeypatch.setattr(compaction, "recycle_write_ahead_log", lambda *_: "left out")
+    monkeypatch.setattr(compaction, "REWRITTEN_BYTES", 0)
 
 
 def make(life: LifeCells, *, mark: str = "quiet", model: Model = "shared") -> Tenant:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from orchestration.cells.regions import CELLS
 from orchestration.defs.operations.tenant_jobs import tenant_job
 from orchestration.settings import get_settings
-from orchestration.tenancy import erasing
+from orchestration.tenancy import compaction
 from orchestration.tenancy.erasing import remains
 from orchestration.tenancy.registry import UnknownTenantError, find
 from orchestration.tenancy.steps import open_operation_of
@@ -58,7 +58,7 @@ def run(verb: str, **config: Any) -> tuple[dg.ExecuteInProcessResult, str]:
 
 @pytest.mark.usefixtures("environment")
 def test_each_verb_is_a_job_that_says_how_far_it_is(life: LifeCells, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasing, "_recycle_write_ahead_log", lambda *_: "left out")
+    monkeypatch.setattr(compaction, "recycle_write_ahead_log", lambda *_: "left out")
 
     def done(verb: str, **config: Any) -> str:
         result, log = run(verb, **config)
@@ -86,7 +86,7 @@ def test_each_verb_is_a_job_that_says_how_far_it_is(life: LifeCells, monkeypatch
 
 @pytest.mark.usefixtures("environment")
 def test_the_command_line_moves_exports_restores_and_erases(life: LifeCells, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasing, "_recycle_write_ahead_log", lambda *_: "left out")
+    monkeypatch.setattr(compaction, "recycle_write_ahead_log", lambda *_: "left out")
     tenant = open_merchant(life, "na")
     before = rows_of(life, tenant)
 
@@ -177,7 +177,7 @@ def wait_for_the_lock(life: LifeCells, subdomain: str) -> None:
 def test_a_verb_killed_with_minus_9_in_the_middle_of_a_step_is_ended_by_repeating_it(
     life: LifeCells, environment: dict[str, str], verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasing, "_recycle_write_ahead_log", lambda *_: "left out")
+    monkeypatch.setattr(compaction, "recycle_write_ahead_log", lambda *_: "left out")
     tenant = open_merchant(life, "na")
     before = rows_of(life, tenant)
     runner = CliRunner()

@@ -5,14 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from orchestration.tenancy.steps import (
-    OperationError,
-    Step,
-    StepProgress,
-    open_operation_of,
-    operation,
-    run_steps,
-)
+from orchestration.cells.journal import OperationError, Step, StepProgress, run_steps
+from orchestration.tenancy.steps import open_operation_of, operation
 from tests.integration.tenancy.life.conftest import LifeCells
 
 

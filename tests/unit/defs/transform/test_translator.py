@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from orchestration.cells.regions import CELLS, Cell
+from orchestration.dbt.manifest import read_manifest
 from orchestration.defs.transform.assets import cell_models, daily_keys, models, pool
-from orchestration.defs.transform.manifest import read_manifest
 from orchestration.defs.transform.project import MANIFEST
 from orchestration.defs.transform.translator import (
     INGEST_ASSET,
@@ -23,6 +23,7 @@ MODELS = {
     "staging": {
         "stg_categories",
         "stg_events",
+        "stg_events_daily",
         "stg_live_event_months",
         "stg_order_items",
         "stg_orders",
@@ -36,22 +37,30 @@ MODELS = {
         "stg_tenants",
     },
     "intermediate": {
+        "int_cohort_contributions",
         "int_customer_orders",
         "int_event_sequences",
         "int_first_touch",
+        "int_funnel_contributions",
         "int_funnel_paths",
         "int_order_units",
         "int_purchases",
+        "int_revenue_contributions",
         "int_sessions",
         "int_tenant_activity",
         "int_tenant_days",
         "int_user_periods",
     },
     "marts": {
+        "agg_closed_periods",
+        "agg_cohort_retention",
+        "agg_daily_revenue",
+        "agg_funnel",
         "dim_tenants",
         "fct_cohort_retention",
         "fct_customer_lifetime_value",
         "fct_daily_revenue",
+        "fct_event_trends",
         "fct_funnel",
         "fct_funnel_by_first_touch",
         "fct_funnel_conversion",
@@ -70,6 +79,7 @@ DAILY = {
     ("intermediate", "int_sessions"),
     ("intermediate", "int_tenant_days"),
     ("intermediate", "int_user_periods"),
+    ("marts", "fct_event_trends"),
     ("marts", "fct_funnel"),
     ("marts", "fct_funnel_by_first_touch"),
     ("marts", "fct_funnel_conversion"),
@@ -143,8 +153,11 @@ def test_a_failing_test_blocks_unless_it_only_warns(assets: dg.AssetsDefinition)
     blocking = {spec.name: spec.blocking for spec in assets.check_specs}
     warning = [name for name, blocks in blocking.items() if not blocks]
     assert blocking["fct_funnel_steps_never_increase"]
-    assert all("accepted_values_stg_events" in name for name in warning)
-    assert len(warning) == 2
+    assert sorted(name.partition("_stg_events_")[0] for name in warning) == [
+        "accepted_values",
+        "accepted_values",
+        "fct_event_trends_newest_day_is_usual",
+    ]
 
 
 def test_every_model_has_a_check(assets: dg.AssetsDefinition) -> None:
@@ -185,4 +198,6 @@ def test_every_source_column_is_described(manifest: Any) -> None:
 def test_no_model_reads_a_personal_column(manifest: Any) -> None:
     personal = {"email", "password_hash", "first_name", "last_name", "profile", "sensitive_data", "person_id"}
     for model in models(manifest):
-        assert not personal & set(model["columns"]), model["name"]
+        # Whom counts of persons count; declared personal, in a schema that no tenant's role may enter.
+        counted = {"person_id"} if model["name"] == "stg_shoppers" else set()
+        assert personal & set(model["columns"]) == counted, model["name"]

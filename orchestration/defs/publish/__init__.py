@@ -1,0 +1,1 @@
+"""What leaves the cells, and what is made of it."""

@@ -1,0 +1,1 @@
+"""Column lineage: what of a person's attributes reaches a relation that leaves its cell, and by which path."""

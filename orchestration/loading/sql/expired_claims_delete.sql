@@ -1,0 +1,2 @@
+delete from analytics.event_ids
+where claimed_on < %(before)s;
