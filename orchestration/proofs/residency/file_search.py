@@ -1,19 +1,16 @@
-"""Files searched for people byte by byte, and files of the state directory that belong to no registered store."""
+"""Files searched for people byte by byte and through what is packed, and files that belong to no registered store."""
 
-import gzip
 import os
 import time
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO
 
-from orchestration.proofs.residency import marks
+from orchestration.proofs.residency import marks, packed_files
 
 # Read and searched at once: bounds the memory, whatever the size of the file.
 BLOCK_BYTES = 4 * 1024 * 1024
-_GZIP = b"\x1f\x8b"
 
 # What is being written and renamed when it is whole (atomic files, generated docs) has a hidden name until then. Left
 # by a killed process, it is a stray after this many seconds.
@@ -24,7 +21,7 @@ UNFINISHED_SECONDS = 900
 class FileFound:
     """A file, below the state directory, and the digests of what may be somebody in it or its name.
 
-    ``problem``: why it could not be read.
+    ``problem``: why it could not be looked into, or not wholly.
     """
 
     path: str
@@ -55,14 +52,11 @@ def search_files(home: Path, roots: Iterable[Path], salt: str, *, with_addresses
                 found.append(FileFound(shown, problem="is a link"))
                 continue
             try:
-                held = _search(path, salt, with_addresses=with_addresses)
+                held, problem = _search(path, salt, with_addresses=with_addresses)
             except FileNotFoundError:
                 continue
-            except (OSError, EOFError, zlib.error) as error:
-                found.append(FileFound(shown, problem=getattr(error, "strerror", None) or type(error).__name__))
-                continue
-            if held or named:
-                found.append(FileFound(shown, frozenset(held | named)))
+            if held or named or problem is not None:
+                found.append(FileFound(shown, frozenset(held | named), problem))
     return found
 
 
@@ -118,22 +112,33 @@ def _raise_unless_gone(error: OSError) -> None:
         raise error
 
 
-def _search(path: Path, salt: str, *, with_addresses: bool) -> set[str]:
-    with path.open("rb") as file:
-        packed = file.read(2) == _GZIP
-        file.seek(0)
-        if not packed:
-            return _blocks(file, salt, with_addresses=with_addresses)
-        with gzip.open(file) as unpacked:
-            return _blocks(cast(BinaryIO, unpacked), salt, with_addresses=with_addresses)
-
-
-def _blocks(file: BinaryIO, salt: str, *, with_addresses: bool) -> set[str]:
+def _search(path: Path, salt: str, *, with_addresses: bool) -> tuple[set[str], str | None]:
+    """Return the digests of what may be somebody in a file, and why it could not be looked into wholly, if so."""
     held: set[str] = set()
+    left = packed_files.MOST_UNPACKED_BYTES
+    try:
+        with path.open("rb") as file:
+            for layer in packed_files.layers(file):
+                for block in _blocks(layer, overlap=marks.LONGEST_ADDRESS if with_addresses else marks.LONGEST):
+                    held |= marks.digests(salt, block, with_addresses=with_addresses)
+                    left -= len(block) if layer is not file else 0
+                    if left < 0:
+                        return held, "unpacks to more than is looked into"
+    except FileNotFoundError:
+        raise
+    except packed_files.NotLookedIntoError as error:
+        return held, str(error)
+    except OSError as error:
+        return held, error.strerror or type(error).__name__
+    except packed_files.UNREADABLE as error:
+        return held, type(error).__name__
+    return held, None
+
+
+def _blocks(file: IO[bytes], *, overlap: int) -> Iterator[bytes]:
+    """Yield a file's content in blocks that overlap, so that nothing that long is cut in all of them."""
     before = b""
-    overlap = max(marks.LONGEST, marks.LONGEST_ADDRESS) if with_addresses else marks.LONGEST
     while block := file.read(BLOCK_BYTES):
         content = before + block
-        held |= marks.digests(salt, content, with_addresses=with_addresses)
+        yield content
         before = content[-overlap:]
-    return held

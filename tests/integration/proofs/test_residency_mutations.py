@@ -5,8 +5,11 @@ files of the state directory.
 """
 
 import gzip
+import io
 import json
+import lzma
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -197,6 +200,23 @@ def _in_redis(subject: Subject, mutation: dict[str, Any]) -> Iterator[None]:
                 client.delete(key)
 
 
+def _zipped(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inside.csv", content)
+    return buffer.getvalue()
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "xz": lzma.compress,
+    "zip": _zipped,
+    "zip of gzip": lambda content: _zipped(gzip.compress(content)),
+    # As `openssl enc` begins a file.
+    "encrypted": lambda content: b"Salted__" + bytes(255 - each for each in content),
+}
+
+
 @contextmanager
 def _in_a_file(subject: Subject, mutation: dict[str, Any]) -> Iterator[None]:
     path = subject.settings.home / subject.named(mutation["file"])
@@ -208,7 +228,7 @@ def _in_a_file(subject: Subject, mutation: dict[str, Any]) -> Iterator[None]:
         path.write_bytes(b"PGCOPY\n\xff\r\n\0" + UUID(subject.names[mutation["binary"]]).bytes + b"\0\0")
     else:
         content = subject.named(mutation["content"]).encode()
-        path.write_bytes(gzip.compress(content) if mutation.get("packed", False) else content)
+        path.write_bytes(PACKERS[mutation["packed"]](content) if "packed" in mutation else content)
     try:
         yield
     finally:
