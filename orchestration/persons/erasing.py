@@ -127,6 +127,7 @@ def erase_person(
         UnknownPersonError: no cell knows the person.
         OperationError: another process works on the person, or another operation on them is open.
         PersonEraseError: something is left; names the store.
+        CompactionError: somebody who may have read the person's rows goes on for ten minutes; names the process.
         CellUnavailableError, LiveEntriesError: a cell, or its Redis, does not answer; repeat when it does.
     """
     settings = settings or get_settings()
@@ -229,13 +230,14 @@ class _Erase:
         return f"{landed} tenants landed again" if landed else "no tenant has a place of its own"
 
     def compact(self) -> str:
-        done, said = Rewritten(), ""
+        done, said, late = Rewritten(), "", 0
         for cell in self.found.cells:
+            late += settle_cell(self.found, cell, self.settings)
             chunks = [(schema, table) for schema, table in self.running.facts.get("chunks", {}).get(cell, [])]
             done += compact_cell(self.found, cell, chunks, self.settings)
             said = compaction.recycle_write_ahead_log(cell, self.settings)
         self.running.remember(larger=done.vacuumed)
-        return f"{done}; {said}"
+        return f"{late} rows written meanwhile went; {done}; {said}"
 
     def prove(self) -> str:
         """Look into every store; anything that is found there ends the erasure with an error."""
@@ -419,6 +421,20 @@ def land_again(found: Whereabouts, cells: Iterable[Cell], settings: Settings) ->
                 land(tenant, settings)
                 landed += 1
     return landed
+
+
+def settle_cell(found: Whereabouts, cell: Cell, settings: Settings) -> int:
+    """Wait for whoever in a cell began before the person's rows went, and delete what they wrote of them meanwhile.
+
+    Raises:
+        CompactionError: somebody does not end.
+    """
+    for database in found.databases(cell):
+        compaction.await_older_transactions(cell, settings, database=database)
+    return compaction.delete_until_settled(
+        lambda: delete_model_rows(found, cell, settings),
+        lambda: compaction.await_older_transactions(cell, settings),
+    )
 
 
 def compact_cell(found: Whereabouts, cell: Cell, chunks: Iterable[tuple[str, str]], settings: Settings) -> Rewritten:

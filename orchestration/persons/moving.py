@@ -31,6 +31,7 @@ from orchestration.persons.erasing import (
     land_again,
     record_gone,
     remains,
+    settle_cell,
 )
 from orchestration.persons.leaving import Left
 from orchestration.persons.live_entries import users_of
@@ -89,6 +90,7 @@ def move_person(
         PersonResidencyError: people of that region may not live there.
         PersonMoveError: there is nothing to move, nothing to roll back, no consent, or an account cannot be carried.
         OperationError: another operation on the person is open.
+        CompactionError: somebody who may have read the person's rows goes on for ten minutes; names the process.
         CellUnavailableError, LiveEntriesError: a cell, or its Redis, does not answer; repeat when it does.
     """
     settings = settings or get_settings()
@@ -433,6 +435,7 @@ class _Move:
     def compact(self) -> str:
         said = "nothing was left behind"
         for cell in self.sources:
+            settle_cell(self.found, cell, self.settings)
             chunks = [(schema, table) for schema, table in self.running.facts["chunks"][cell]]
             done = compact_cell(self.found, cell, chunks, self.settings)
             said = f"{done}; {compaction.recycle_write_ahead_log(cell, self.settings)}"

@@ -30,7 +30,7 @@ from orchestration.proofs.tenant_databases import prove_databases
 from orchestration.proofs.tenant_schemas import attacked_relations
 from orchestration.quality.data_docs import DataDocs
 from orchestration.quality.suite import load_suite
-from orchestration.quality.validation import Offender, SuiteResult, Verdict, validate
+from orchestration.quality.validation import Offender, SuiteResult, Verdict, preload, validate
 from orchestration.residency_map import page as residency_map
 from orchestration.settings import PROJECT_ROOT, Settings, get_settings
 
@@ -203,6 +203,7 @@ def _run(connection: psycopg.Connection[TupleRow], cell: Cell, suite: str, setti
     Raises:
         ProofError: it changed again.
     """
+    preload()
     for _ in range(ATTEMPTS):
         _wait_for_transient_relations(connection)
         digest, started_at = _row(connection, "select platform.catalog_digest(), clock_timestamp()")

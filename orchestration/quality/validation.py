@@ -13,6 +13,7 @@ import io
 import logging
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -116,6 +117,19 @@ class Session:
 
     settings: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = True
+
+
+def preload() -> threading.Thread:
+    """Begin to import Great Expectations, which :func:`validate` needs, beside what the caller waits for until then."""
+
+    def load() -> None:
+        # Whoever validates meets the same error, and can tell it.
+        with contextlib.suppress(ImportError):
+            _import()
+
+    thread = threading.Thread(target=load, name="import of Great Expectations")
+    thread.start()
+    return thread
 
 
 def validate(
@@ -359,15 +373,20 @@ def _project(docs: DataDocs | None) -> Any:
     return docs.project()
 
 
+def _import() -> Any:
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx  # noqa: PLC0415 - 4 to 19 seconds
+
+    return gx
+
+
 @contextlib.contextmanager
 def _quiet_great_expectations() -> Iterator[Any]:
     """Import Great Expectations without telemetry; keep its prints, progress bars and tracebacks to itself.
 
     It prints a hint per query that has no ``{batch}``, and logs exceptions with their text, which may quote a row.
     """
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx  # noqa: PLC0415 - 4 to 19 seconds
-
+    gx = _import()
     logger = logging.getLogger("great_expectations")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

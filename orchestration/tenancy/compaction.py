@@ -1,7 +1,7 @@
-"""Removes what deletion leaves in files: dead rows, statistics, the write-ahead log, Redis' append-only file."""
+"""Removes what deletion leaves: with older transactions, in dead rows, statistics, the logs of PostgreSQL and Redis."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +14,18 @@ from orchestration.cells import routing
 from orchestration.cells.endpoints import Role
 from orchestration.cells.regions import Cell
 from orchestration.settings import Settings
+from orchestration.tenancy.holdings import statement
 
 # A table up to this size is rewritten, so that not even its pages hold what was deleted; a larger one would be closed
 # to everybody for minutes. Its freed space is overwritten by the rows that come.
 REWRITTEN_BYTES = 1024**3
 # Rewriting excludes everybody from the table: rather later than that requests pile up behind it.
 _REWRITE_LOCK_TIMEOUT = "10s"
+
+# A model over years of events takes minutes; whoever forgot a session takes longer, and is named.
+OLDER_SECONDS = 600.0
+_OLDER_POLL_SECONDS = 0.5
+_MOST_PASSES = 20
 
 _REDIS_SECONDS = 60.0
 _POLL_SECONDS = 0.1
@@ -28,7 +34,7 @@ _APPLICATION = "capstone erase"
 
 
 class CompactionError(RuntimeError):
-    """A file could not be written anew in time; repeating goes on from there."""
+    """What was deleted may be left somewhere; the message says what to do, and repeating goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,71 @@ class Rewritten:
     def __str__(self) -> str:
         large = f"; {self.vacuumed} are larger than {REWRITTEN_BYTES // 1024**2} MiB, or in use, and were vacuumed"
         return f"{self.rewritten} tables rewritten{large if self.vacuumed else ''}"
+
+
+def await_older_transactions(
+    cell: Cell, settings: Settings, *, database: str | None = None, seconds: float | None = None
+) -> None:
+    """Wait until every transaction that began before this call has ended.
+
+    Whoever began before rows were deleted may have read them and write what it made of them; and while its snapshot
+    sees them, no vacuum takes them out of the file.
+
+    Args:
+        cell: whose server.
+        settings: which platform.
+        database: a tenant's own; None for the cell's.
+        seconds: how long at most; None for ``OLDER_SECONDS``.
+
+    Raises:
+        CompactionError: one goes on for longer, or the sessions of others cannot be seen.
+    """
+    limit = OLDER_SECONDS if seconds is None else seconds
+    where = f"database {database!r} of cell {cell!r}" if database else f"cell {cell!r}"
+    with routing.connect(
+        cell, "superuser", database=database, autocommit=True, application_name=_APPLICATION, settings=settings
+    ) as connection:
+        row = connection.execute("select clock_timestamp()").fetchone()
+        before = row[0] if row is not None else None
+        deadline = time.monotonic() + limit
+        while True:
+            row = connection.execute(statement("older_transactions"), {"before": before}).fetchone()
+            older, oldest, sees_all = row if row is not None else (None, None, False)
+            if not sees_all:
+                raise CompactionError(
+                    f"the administrator of {where} does not see who reads there: grant pg_read_all_stats to it"
+                )
+            if not older:
+                return
+            if time.monotonic() > deadline:
+                raise CompactionError(
+                    f"a transaction of process {oldest} in {where} goes on since before the rows were deleted, for "
+                    f"more than {limit:.0f} s, and may still write them: end it, then repeat the command"
+                )
+            time.sleep(_OLDER_POLL_SECONDS)
+
+
+def delete_until_settled(delete: Callable[[], int], wait: Callable[[], None]) -> int:
+    """Delete until nobody is left who could write again what was deleted; return how many rows went.
+
+    A run of dbt builds models from models: what was written from rows that are gone may be read for the next model. So
+    it is over when nothing was found after everybody ended who began before the last deletion.
+
+    Args:
+        delete: deletes, commits, and returns how many rows there were; what is read for them is gone already.
+        wait: waits for whoever began before.
+
+    Raises:
+        CompactionError: there is no end to it, or whatever ``wait`` raises.
+    """
+    gone = 0
+    for _ in range(_MOST_PASSES):
+        wait()
+        found = delete()
+        if not found:
+            return gone
+        gone += found
+    raise CompactionError(f"rows that were deleted were written again {_MOST_PASSES} times: something writes them anew")
 
 
 def rewrite_tables(

@@ -156,6 +156,7 @@ def erase_tenant(which: str, *, settings: Settings | None = None, progress: Prog
         UnknownTenantError: there is no such tenant.
         OperationError: another operation of the tenant is open.
         EraseError: something is left; names the store.
+        CompactionError: somebody who may have read the tenant's rows goes on for ten minutes; names the process.
         CellUnavailableError: a cell does not answer; every one is asked, for the tenant may have lived there.
     """
     settings = settings or get_settings()
@@ -243,10 +244,13 @@ class _Erase:
         return f"{removed} keys and entries removed, its files rewritten"
 
     def models(self) -> str:
-        with writing(self.cell, "transformer", None, self.tenant_id, self.settings, verb="erase") as connection:
-            gone = delete_rows(connection, self.held("model"), self.tenant_id)
+        gone = self._delete_models()
         self._count(models=gone)
         return f"{gone} rows of models"
+
+    def _delete_models(self) -> int:
+        with writing(self.cell, "transformer", None, self.tenant_id, self.settings, verb="erase") as connection:
+            return delete_rows(connection, self.held("model"), self.tenant_id)
 
     def rows(self) -> str:
         """Delete all rows in the cell's database in one transaction, and the persons whom nobody else names."""
@@ -307,7 +311,13 @@ class _Erase:
         return "the tenant is no longer registered"
 
     def compact(self) -> str:
-        """Rewrite what held rows and let the write-ahead log pass over it, so that no file keeps their bytes."""
+        """Rewrite what held rows and let the write-ahead log pass over it, so that no file keeps their bytes.
+
+        First whoever began before the rows went has to end, and what they made of them meanwhile goes too.
+        """
+        late = compaction.delete_until_settled(
+            self._delete_models, lambda: compaction.await_older_transactions(self.cell, self.settings)
+        )
         tables = [
             (each.schema, each.table)
             for each in self._here(self.held("operational", "landed", "events", "record"))
@@ -321,7 +331,7 @@ class _Erase:
         done += compaction.rewrite_tables(self.cell, "transformer", models, self.settings)
         said = compaction.recycle_write_ahead_log(self.cell, self.settings)
         self.running.remember(larger=done.vacuumed)
-        return f"{done}; {said}"
+        return f"{late} rows written meanwhile went; {done}; {said}"
 
     def _has_database(self, name: str) -> bool:
         with connect(self.cell, "auditor", None, self.settings, verb="erase") as connection:

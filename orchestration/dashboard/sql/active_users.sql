@@ -14,10 +14,12 @@ from (
         where bucket >= %(start)s and bucket < %(running)s
 
         union all
-        -- The running day changes with every event, and an index has its users.
+        -- The running day changes with every event, and an index has its users; each once, before they are joined to
+        -- those of the other days.
         select user_id, %(running)s as bucket
         from analytics.tenant_events
         where time >= %(running)s and time < %(stop)s and user_id is not null
+        group by user_id
     ) as d
     group by d.user_id
 ) as u

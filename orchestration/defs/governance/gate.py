@@ -32,7 +32,8 @@ _INGEST = ("plans", "tenants", "staff", "catalog", "shoppers", "orders", "events
 _DESCRIPTIONS = {
     TENANT_ISOLATION: "No tenant sees another's rows: every relation is as declared, and live attacks as role `app` "
     "fail, while each tenant sees all of its own rows.",
-    GEO_RESIDENCY: "No person has a row in a cell where people of their region may not live, and nothing regional is "
+    GEO_RESIDENCY: "No person has a row, or a copy, where people of their region may not live: tables, catalogs, "
+    "Redis, files, logs and shared databases are searched for canaries and e-mail addresses; and nothing regional is "
     "published.",
 }
 

@@ -132,65 +132,81 @@ def _query(relation: _Relation, *, with_addresses: bool) -> sql.Composed:
 
     Its rows are whether it is an address, and the text: the address, or all columns of a row in which something begins
     like a canary's id.
+
+    What nearly every row is refused by has to be cheap, for there are millions: all columns of a row become one text,
+    once (``offset 0`` keeps the planner from writing it out where it is used), in which fixed strings are looked for.
     """
-    columns = [
-        (sql.SQL("searched.{}").format(sql.Identifier(name)), kind, home) for name, kind, home in relation.columns
+    ids = [name for name, kind, _ in relation.columns if kind == "uuid"]
+    texts = [(name, kind, home) for name, kind, home in relation.columns if kind != "uuid"]
+    abroad = [(name, kind) for name, kind, home in texts if not home] if with_addresses else []
+    shown = [
+        *(sql.SQL("{} as {}").format(sql.Identifier(name), _id(at)) for at, name in enumerate(ids)),
+        sql.SQL("{} as texts").format(_line([(name, kind) for name, kind, _ in texts], with_addresses=with_addresses)),
     ]
-    marked = _any(_held(column, kind, marks.IN_TEXT) for column, kind, _ in columns)
-    parts = [sql.SQL("select false, {} where {}").format(_texts(column for column, _, _ in columns), marked)]
-    addressed = [(column, kind) for column, kind, home in columns if with_addresses and kind != "uuid" and not home]
-    if addressed:
+    line = sql.SQL("searched.texts")
+    if abroad and len(abroad) < len(texts):
+        shown.append(sql.SQL("{} as abroad").format(_line(abroad, with_addresses=True)))
+        line = sql.SQL("searched.abroad")
+    columns = [sql.SQL("searched.{}").format(_id(at)) for at in range(len(ids))]
+    marked = _any([*map(_is_marked, columns), _holds(sql.SQL("searched.texts"), marks.IN_TEXT)])
+    whole = sql.SQL(", ").join([*columns, sql.SQL("searched.texts")])
+    parts = [sql.SQL("select false, concat_ws(' ', {}) where {}").format(whole, marked)]
+    wanted = marked
+    if abroad:
+        addressed = _holds(line, marks.IN_ADDRESS)
+        wanted = _any([addressed, marked])
         parts.append(
             sql.SQL("select true, a[1] from regexp_matches(replace({}, '%40', '@'), {}, 'g') as a where {}").format(
-                _texts(column for column, _ in addressed),
-                sql.Literal(_ADDRESS),
-                _any(_held(column, kind, marks.IN_ADDRESS) for column, kind in addressed),
+                line, sql.Literal(_ADDRESS), addressed
             )
         )
-    # What nearly every row is refused by: each column is turned to text once at most.
-    wanted = _any(
-        _held(column, kind, (*marks.IN_TEXT, *marks.IN_ADDRESS) if (column, kind) in addressed else marks.IN_TEXT)
-        for column, kind, _ in columns
-    )
     return sql.SQL(
-        "select distinct found.* from {} as searched cross join lateral ({}) as found (is_address, content) where {}"
-    ).format(sql.Identifier(relation.schema_name, relation.relation_name), sql.SQL(" union all ").join(parts), wanted)
+        "select distinct found.* from (select {} from {} offset bigint '0') as searched "
+        "cross join lateral ({}) as found (is_address, content) where {}"
+    ).format(
+        sql.SQL(", ").join(shown),
+        sql.Identifier(relation.schema_name, relation.relation_name),
+        sql.SQL(" union all ").join(parts),
+        wanted,
+    )
 
 
-def _any(conditions: Iterable[sql.Composed]) -> sql.Composed:
+def _id(at: int) -> sql.Identifier:
+    return sql.Identifier(f"id_{at}")
+
+
+def _any(conditions: Iterable[sql.Composable]) -> sql.Composed:
     return sql.SQL(" or ").join(conditions)
 
 
-def _texts(columns: Iterable[sql.Composed]) -> sql.Composed:
-    return sql.SQL("concat_ws(' ', {})").format(sql.SQL(", ").join(columns))
+def _line(columns: Iterable[tuple[str, str]], *, with_addresses: bool) -> sql.Composable:
+    """Return the columns as one text, without what is too short to hold what is looked for.
+
+    By its bytes: columns may have collations of their own, which say nothing about fixed strings.
+    """
+    parts = [_part(sql.Identifier(name), kind, with_addresses=with_addresses) for name, kind in columns]
+    if not parts:
+        return sql.SQL("null::text")
+    return sql.SQL("concat_ws(' ', {}) collate \"C\"").format(sql.SQL(", ").join(parts))
 
 
-def _held(column: sql.Composed, kind: str, sought: Sequence[str]) -> sql.Composed:
-    """Return whether a column can hold one of these, as cheaply as millions of rows need it: by its length first."""
-    if kind == "uuid":
-        first, last = (f"{marks.MARK}-{fill * 4}-{fill * 4}-{fill * 4}-{fill * 12}" for fill in "0f")
-        return sql.SQL("{} between {} and {}").format(column, first, last)
-    of_addresses = [each for each in sought if each in marks.IN_ADDRESS]
-    of_marks = [each for each in sought if each not in marks.IN_ADDRESS]
-    conditions = []
+def _part(column: sql.Identifier, kind: str, *, with_addresses: bool) -> sql.Composable:
     if kind == "text":
-        length = sql.SQL("octet_length({})").format(column)
-        if of_addresses:
-            # The cheaper function, for there are more texts that are long enough for an address than for a mark.
-            signs = _any(sql.SQL("strpos({}, {}) > 0").format(column, each) for each in of_addresses)
-            conditions.append(sql.SQL("({} >= {} and ({}))").format(length, marks.ADDRESS_BYTES, signs))
-        if of_marks:
-            conditions.append(sql.SQL("({} >= {} and {})").format(length, marks.TEXT_BYTES, _like(column, of_marks)))
-        return _any(conditions)
-    least = marks.TEXT_BYTES if kind == "json" else marks.BINARY_BYTES
-    return sql.SQL("(pg_column_size({}) >= {} and {})").format(
-        column, marks.ADDRESS_BYTES if of_addresses else least, _like(sql.SQL("concat({})").format(column), sought)
-    )
+        if with_addresses:
+            return column
+        return sql.SQL("case when octet_length({0}) >= {1} then {0} end").format(column, marks.TEXT_BYTES)
+    of_marks = marks.TEXT_BYTES if kind == "json" else marks.BINARY_BYTES
+    least = marks.ADDRESS_BYTES if with_addresses else of_marks
+    return sql.SQL("case when pg_column_size({0}) >= {1} then concat({0}) end").format(column, least)
 
 
-def _like(text: sql.Composed, sought: Sequence[str]) -> sql.Composed:
-    patterns = (sql.Literal("%" + each.replace("%", r"\%") + "%") for each in sought)
-    return sql.SQL("{} like any (array[{}])").format(text, sql.SQL(", ").join(patterns))
+def _is_marked(column: sql.Composable) -> sql.Composed:
+    first, last = (f"{marks.MARK}-{fill * 4}-{fill * 4}-{fill * 4}-{fill * 12}" for fill in "0f")
+    return sql.SQL("{} between {} and {}").format(column, first, last)
+
+
+def _holds(line: sql.Composable, sought: Iterable[str]) -> sql.Composed:
+    return _any(sql.SQL("strpos({}, {}) > 0").format(line, each) for each in sought)
 
 
 def _catalog(connection: psycopg.Connection[Any], salt: str, with_addresses: bool) -> list[Found]:

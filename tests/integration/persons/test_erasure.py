@@ -24,7 +24,7 @@ from orchestration.persons.operations import NOBODY, PERSONS, list_operations
 from orchestration.persons.whereabouts import PersonError, UnknownPersonError, locate
 from orchestration.realtime.redis_queue import PAYLOAD
 from orchestration.realtime.stream_keys import DEAD_LETTERS, STREAM
-from orchestration.tenancy import archive
+from orchestration.tenancy import archive, compaction
 from orchestration.tenancy import certificates as tenant_certificates
 from orchestration.tenancy.backup import backup_tenant, restore_tenant
 from orchestration.tenancy.exporting import export_tenant
@@ -304,6 +304,52 @@ def test_whoever_writes_while_a_person_is_erased_is_waited_for_or_finds_nobody(l
         late.execute("select set_config('app.fence_pass', 'x', false)")
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             late.execute(cart, (tenant.id, SHOPPER))
+
+
+@pytest.mark.usefixtures("brief")
+def test_who_read_the_person_before_and_writes_it_down_later_is_waited_for(life: LifeCells, built: None) -> None:
+    """As a run of dbt does that had begun to build a model when the erasure began."""
+    del built
+    person = make(life, models=("shared",))
+    tenant = person.tenants[0]
+    found = locate(person.id, life.settings)
+    steps: list[str] = []
+    done: list[Any] = []
+
+    def erase() -> None:
+        done.append(
+            erase_person(person.id, settings=life.settings, progress=lambda at: steps.append(f"{at.moment} {at.step}"))
+        )
+
+    erasing = threading.Thread(target=erase)
+    build = "insert into intermediate.int_sessions values (%s, %s, %s)"
+    with life.connect("eu") as model, model.transaction():
+        model.execute(build, (tenant.id, SHOPPER, person.mark))
+        erasing.start()
+        deadline = time.monotonic() + 60
+        while "started compact" not in steps:
+            assert time.monotonic() < deadline, steps
+            erasing.join(0.1)
+        erasing.join(2)
+        assert erasing.is_alive(), "an erasure that has proved what was not written yet"
+    erasing.join(60)
+    assert done[0].is_of(person.id)
+    assert [each for each in remains(found, settings=life.settings) if each.count] == []
+
+
+@pytest.mark.usefixtures("brief")
+def test_who_does_not_end_is_named_and_the_erasure_goes_on_when_they_have(
+    life: LifeCells, built: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del built
+    person = make(life, models=("shared",))
+    monkeypatch.setattr(compaction, "OLDER_SECONDS", 0.2)
+    with life.connect("eu") as forgotten, forgotten.transaction():
+        forgotten.execute("select 1")
+        named = f"a transaction of process {forgotten.info.backend_pid} in cell 'eu' goes on since before"
+        with pytest.raises(compaction.CompactionError, match=named):
+            erase_person(person.id, settings=life.settings)
+    assert erase_person(person.id, settings=life.settings).is_of(person.id)
 
 
 @pytest.mark.usefixtures("brief")

@@ -4,7 +4,10 @@ import json
 import mmap
 import secrets
 import stat
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -200,3 +203,32 @@ def test_nobody_can_write_for_a_tenant_that_is_being_erased(life: LifeCells, bui
         loader.execute("delete from ecommerce.orders where tenant_id = %s", (tenant.id,))
     assert refused.value.sqlstate == "TNT01"
     erase_tenant(tenant.subdomain, settings=life.settings)
+
+
+@pytest.mark.usefixtures("brief")
+def test_who_read_the_tenant_before_and_writes_it_down_later_is_waited_for(life: LifeCells, built: None) -> None:
+    """As a run of dbt does that had begun to build a mart when the erasure began."""
+    del built
+    tenant = make(life)
+    steps: list[str] = []
+    done: list[Any] = []
+
+    def erase() -> None:
+        told = erase_tenant(
+            tenant.subdomain, settings=life.settings, progress=lambda at: steps.append(f"{at.moment} {at.step}")
+        )
+        done.append(told)
+
+    erasing = threading.Thread(target=erase)
+    with life.connect("eu") as model, model.transaction():
+        model.execute("insert into marts.fct_daily_revenue values (%s, '2020-01-01')", (tenant.id,))
+        erasing.start()
+        deadline = time.monotonic() + 60
+        while "started compact" not in steps:
+            assert time.monotonic() < deadline, steps
+            erasing.join(0.1)
+        erasing.join(2)
+        assert erasing.is_alive(), "an erasure that has proved what was not written yet"
+    erasing.join(60)
+    assert done[0].places_looked_at
+    assert life.value("eu", "select count(*) from marts.fct_daily_revenue where tenant_id = %s", (tenant.id,)) == 0
