@@ -10,6 +10,7 @@ The digest of an address has a prefix, :data:`ADDRESS`: an address is compared w
 and means nothing where nobody's is known.
 """
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -19,12 +20,23 @@ from uuid import UUID
 # The first four bytes of a canary's id: a random UUID begins so once in four billion.
 MARK = "ca9a91e5"
 
-# In rows as text: as they are, in upper case, and as a bytea holding the text shows it (in hexadecimal).
-IN_TEXT = (MARK, MARK.upper(), MARK.encode().hex())
+
+def _in_base64(text: bytes) -> Iterator[str]:
+    """Yield what of the Base64 of ``text`` does not depend on what is around it, by how many bytes stand before."""
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + text).decode()
+        yield encoded[-(-before * 8 // 6) : (before + len(text)) * 8 // 6]
+
+
+IN_BASE64 = tuple(_in_base64(MARK.encode()))
+# In rows as text: as they are, in upper case, as a bytea holding the text shows it (in hexadecimal), and in Base64.
+IN_TEXT = (MARK, MARK.upper(), MARK.encode().hex(), *IN_BASE64)
 
 _REST = rb"-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"
 _AS_TEXT = re.compile(rb"(?i:" + MARK.encode() + rb")" + _REST)
 _AS_HEX_OF_TEXT = re.compile(rb"(?i:" + MARK.encode().hex().encode() + rb")(?:2d|3[0-9]|[46][1-6]){24,28}")
+# The mark, up to three bytes before it, and the 28 characters after it, with the breaks that some encoders make.
+_AS_BASE64 = re.compile(rb"[0-9A-Za-z+/_-]{0,4}(?:" + "|".join(IN_BASE64).encode() + rb")[0-9A-Za-z+/_\s-]{0,48}")
 _BINARY = bytes.fromhex(MARK)
 BINARY_BYTES = 16
 # The shortest form as text, without dashes.
@@ -51,7 +63,7 @@ def digest(salt: str, identity: str) -> str:
 
 
 def identities(content: bytes) -> Iterator[str]:
-    """Yield what begins like a canary's id in ``content``: as text, as hexadecimal of text, or as a binary UUID."""
+    """Yield what begins like a canary's id in ``content``: text, its hexadecimal or Base64, or a binary UUID."""
     lowered = MARK.encode()
     if lowered in content or MARK.upper().encode() in content:
         for match in _AS_TEXT.finditer(content):
@@ -59,12 +71,26 @@ def identities(content: bytes) -> Iterator[str]:
     if MARK.encode().hex().encode() in content:
         for match in _AS_HEX_OF_TEXT.finditer(content):
             yield bytes.fromhex(match[0].decode()).decode()
+    if any(each.encode() in content for each in IN_BASE64):
+        for match in _AS_BASE64.finditer(content):
+            for decoded in _decoded(match[0]):
+                for inner in _AS_TEXT.finditer(decoded):
+                    yield inner[0].decode()
     at = content.find(_BINARY)
     while at >= 0:
         found = content[at : at + BINARY_BYTES]
         if len(found) == BINARY_BYTES:
             yield UUID(bytes=found).hex
         at = content.find(_BINARY, at + 1)
+
+
+def _decoded(encoded: bytes) -> Iterator[bytes]:
+    """Yield what Base64 says from its first, second, third or fourth character on: one of them is where it begins."""
+    characters = re.sub(rb"\s", b"", encoded).translate(bytes.maketrans(b"-_", b"+/"))
+    for begin in range(4):
+        whole = characters[begin:]
+        # What is cut off in the middle of four characters says its bytes all the same.
+        yield base64.b64decode(whole + b"A" * (-len(whole) % 4))
 
 
 def addresses(content: bytes) -> Iterator[bytes]:

@@ -60,7 +60,34 @@ def search_redis(
                 seen = found.digests.setdefault(store or "no store", set())
                 for content in (key, *_content(client, key)):
                     seen |= marks.digests(salt, content, with_addresses=with_addresses)
+        for library in _functions(client):
+            # The platform sends its scripts with each call, and loads none.
+            found.stray["a library of functions"] = found.stray.get("a library of functions", 0) + 1
+            seen = found.digests.setdefault("no store", set())
+            seen |= marks.digests(salt, library, with_addresses=with_addresses)
     return found
+
+
+def _functions(client: Any) -> list[bytes]:
+    """Return the code of all libraries of functions: what Redis keeps beside its keys, in the same files."""
+    try:
+        libraries = client.execute_command("FUNCTION", "LIST", "WITHCODE")
+    except redis.ResponseError as error:
+        # Before Redis 7 there are none.
+        if str(error).lower().startswith("unknown command"):
+            return []
+        raise
+    return [b" ".join(each for each in _flat(library) if isinstance(each, bytes)) for library in libraries]
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        value = [each for pair in value.items() for each in pair]
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _flat(each)
+    else:
+        yield value
 
 
 def _kind(key: str) -> str:

@@ -24,7 +24,7 @@ import redis
 
 from orchestration.cells import endpoints, routing
 from orchestration.cells.endpoints import CONTROL_DATABASES
-from orchestration.cells.regions import CELLS, REGIONS, Cell
+from orchestration.cells.regions import CELLS, CLUSTERS, REGIONS, Cell, Cluster
 from orchestration.cells.stores import Store, stores
 from orchestration.proofs.residency import file_search, marks
 from orchestration.proofs.residency.canaries import KnownCanaries, ensure_canaries, known_canaries
@@ -51,6 +51,8 @@ SERVER_FILES = frozenset({"redis files", "database files", "control files"})
 IN_THE_DATABASE = frozenset({"chunks", "tenant schemas", "write-ahead log and dead rows"})
 BY_SERVER_FACTS = frozenset({"replication"})
 TENANT_DATABASES = "tenant databases"
+# Of no store: what anybody made on the servers beside the platform's own.
+OTHER_DATABASES = "other databases"
 OF_THE_CONTROL_CLUSTER = {"run records": CONTROL_DATABASES[0], "global aggregates": CONTROL_DATABASES[1]}
 
 # Standbys and subscribers that may be sent what a cell writes, by application name. There are none yet: whoever sets
@@ -140,7 +142,16 @@ def survey(cell: Cell, auditor: Connection, settings: Settings) -> Survey:
     )
     registered = stores()
     findings: list[Finding] = []
-    for surveyor in (_database, _tenant_databases, _control_databases, _redis, _files, _replication, _people):
+    for surveyor in (
+        _database,
+        _tenant_databases,
+        _control_databases,
+        _other_databases,
+        _redis,
+        _files,
+        _replication,
+        _people,
+    ):
         findings += surveyor(search, registered)
     return Survey(registered, tuple(findings))
 
@@ -167,9 +178,7 @@ def _database(search: _Search, registered: tuple[Store, ...]) -> list[Finding]:
     names += [store.name for store in registered if store.name in IN_THE_DATABASE]
 
     def look() -> list[Finding]:
-        with routing.connect(
-            search.cell, "superuser", autocommit=True, application_name="capstone proof", settings=search.settings
-        ) as connection:
+        with _entered(search, search.cell) as connection:
             return list(
                 _of_relations(
                     search, "relations", search_database(connection, search.salt, with_addresses=search.with_addresses)
@@ -190,14 +199,7 @@ def _tenant_databases(search: _Search, _: tuple[Store, ...]) -> list[Finding]:
     def look() -> list[Finding]:
         found: list[Finding] = []
         for (name,) in search.auditor.execute(_DATABASES.read_bytes()).fetchall():
-            with routing.connect(
-                search.cell,
-                "superuser",
-                database=name,
-                autocommit=True,
-                application_name="capstone proof",
-                settings=search.settings,
-            ) as connection:
+            with _entered(search, search.cell, name) as connection:
                 places = search_database(connection, search.salt, with_addresses=search.with_addresses)
             found += _of_relations(search, TENANT_DATABASES, places, f"{name}: ")
         return found
@@ -215,16 +217,64 @@ def _control_databases(search: _Search, registered: tuple[Store, ...]) -> list[F
 
 
 def _control(search: _Search, store: str, database: str) -> list[Finding]:
-    with routing.connect(
-        "control",
+    with _entered(search, "control", database) as connection:
+        places = search_database(connection, search.salt, with_addresses=search.with_addresses, timescale=False)
+    return list(_of_relations(search, store, places, f"{database}: "))
+
+
+def _other_databases(search: _Search, _: tuple[Store, ...]) -> list[Finding]:
+    """Survey the databases of the cell's server, and of the control cluster's, that are nobody's place for anything."""
+    found: list[Finding] = []
+    servers: tuple[Cluster, ...] = (search.cell, "control")
+    for server in servers:
+        found += _guarded([OTHER_DATABASES], partial(_others_of, search, server))
+    return found
+
+
+def _others_of(search: _Search, server: Cluster) -> list[Finding]:
+    names = {name for (name,) in search.auditor.execute(_DATABASES.read_bytes())} if server == search.cell else set()
+    where = endpoints.postgres(server, search.settings)
+    # Cells may share a server that somebody else keeps; each is surveyed in its own proof.
+    for other in CLUSTERS:
+        with suppress(endpoints.EndpointError):
+            there = endpoints.postgres(other, search.settings)
+            if (there.host, there.port) == (where.host, where.port):
+                names |= set(CONTROL_DATABASES) if other == "control" else {there.database}
+    with _entered(search, server) as connection:
+        others = connection.execute((_SQL / "other_databases.sql").read_bytes(), {"known": sorted(names)}).fetchall()
+    found: list[Finding] = []
+    for name, may_be_entered in others:
+        label = "*" if marks.digests("", name.encode()) else name
+        if not may_be_entered:
+            found.append(Finding(OTHER_DATABASES, f"database {label} (nobody may enter it)", "unsurveyed"))
+            continue
+        try:
+            with _entered(search, server, name) as connection:
+                has_chunks = connection.execute(
+                    "select from pg_catalog.pg_extension where extname = 'timescaledb'"
+                ).fetchone()
+                places = search_database(
+                    connection, search.salt, with_addresses=search.with_addresses, timescale=has_chunks is not None
+                )
+        except (psycopg.Error, routing.CellUnavailableError) as error:
+            with _entered(search, server) as connection:
+                gone = connection.execute("select from pg_catalog.pg_database where datname = %s", (name,)).rowcount < 1
+            if not gone:
+                found.append(Finding(OTHER_DATABASES, f"database {label} ({type(error).__name__})", "unsurveyed"))
+            continue
+        found += _of_relations(search, OTHER_DATABASES, places, f"database {label}: ")
+    return found
+
+
+def _entered(search: _Search, server: Cluster, database: str | None = None) -> Connection:
+    return routing.connect(
+        server,
         "superuser",
         database=database,
         autocommit=True,
         application_name="capstone proof",
         settings=search.settings,
-    ) as connection:
-        places = search_database(connection, search.salt, with_addresses=search.with_addresses, timescale=False)
-    return list(_of_relations(search, store, places, f"{database}: "))
+    )
 
 
 def _redis(search: _Search, registered: tuple[Store, ...]) -> list[Finding]:
@@ -303,9 +353,7 @@ def _replication(search: _Search, _: tuple[Store, ...]) -> list[Finding]:
             with suppress(endpoints.EndpointError):
                 where = endpoints.postgres(cell, search.settings)
                 cells.add(f"{where.host}:{where.port}")
-        with routing.connect(
-            search.cell, "superuser", autocommit=True, application_name="capstone proof", settings=search.settings
-        ) as connection:
+        with _entered(search, search.cell) as connection:
             facts = connection.execute((_SQL / "server_facts.sql").read_bytes()).fetchall()
         return [
             Finding("replication", f"{fact} {what}", "undeclared")

@@ -4,6 +4,7 @@ They are ``residency_mutations.yml``, planted in real cells: their databases, th
 files of the state directory.
 """
 
+import base64
 import gzip
 import io
 import json
@@ -104,6 +105,7 @@ def subject(world: "ProofCells") -> Iterator[Subject]:
             own_hex=own.replace("-", ""),
             theirs=theirs,
             theirs_hex=theirs.replace("-", ""),
+            theirs_base64=base64.b64encode(f"1;{theirs};x".encode()).decode(),
             tenant=str(_one(found, "na", "select min(id::text) from saas.tenants where model = 'shared'")),
             own_database=database_name(tenant),
             their_address=european,
@@ -171,8 +173,10 @@ def _in_sql(subject: Subject, mutation: dict[str, Any]) -> Iterator[None]:
         subject.world.misplace(cell, plant)
         run = subject.connection(cell, "superuser")
     else:
-        database = mutation.get("in_control") or (
-            subject.names["own_database"] if "in_tenant_database" in mutation else None
+        database = (
+            mutation.get("in_control")
+            or mutation.get("in_database")
+            or (subject.names["own_database"] if "in_tenant_database" in mutation else None)
         )
         run = subject.connection("control" if "in_control" in mutation else cell, "superuser", database)
         for statement in plant.split(";;"):
@@ -190,14 +194,16 @@ def _in_sql(subject: Subject, mutation: dict[str, Any]) -> Iterator[None]:
 def _in_redis(subject: Subject, mutation: dict[str, Any]) -> Iterator[None]:
     with closing(redis.Redis.from_url(endpoints.redis_url("na", subject.settings))) as client:
         before = set(client.keys())
+        execute: Callable[..., Any] = client.execute_command
         for command in mutation["redis"]:
-            execute: Callable[..., Any] = client.execute_command
             execute(*(subject.named(part) for part in command))
         try:
             yield
         finally:
             for key in set(client.keys()) - before:
                 client.delete(key)
+            for command in mutation.get("undo", ()):
+                execute(*command)
 
 
 def _zipped(content: bytes) -> bytes:
@@ -246,7 +252,7 @@ def test_a_planted_copy_is_named_by_its_rule(subject: Subject, mutation: dict[st
     told = json.dumps({rule: sorted(objects) for rule, objects in found.items()}, indent=1)
     assert subject.named(mutation["object"]) in found.get(mutation["rule"], set()), told
     # Whatever was planted: who reads the verdict learns of nobody.
-    for name in ("own", "own_hex", "theirs", "theirs_hex", "their_address"):
+    for name in ("own", "own_hex", "theirs", "theirs_hex", "theirs_base64", "their_address"):
         assert subject.names[name] not in told
 
 

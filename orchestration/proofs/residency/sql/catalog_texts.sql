@@ -16,11 +16,17 @@ with texts as (
     union all
     select 'names of databases', d.datname::text from pg_database as d
     union all
-    select 'functions', p.prosrc from pg_proc as p where p.oid >= 16384
+    select 'functions', p.prosrc from pg_proc as p
     union all
     select 'functions', pg_get_functiondef(p.oid) from pg_proc as p where p.oid >= 16384 and p.prokind in ('f', 'p')
     union all
     select 'views', pg_get_viewdef(c.oid) from pg_class as c where c.oid >= 16384 and c.relkind in ('v', 'm')
+    union all
+    select 'rules', pg_get_ruledef(r.oid) from pg_rewrite as r where r.oid >= 16384 and r.rulename <> '_RETURN'
+    union all
+    select 'bounds of partitions', pg_get_expr(c.relpartbound, c.oid) from pg_class as c where c.relpartbound is not null
+    union all
+    select 'statistics', pg_get_statisticsobjdef(s.oid) from pg_statistic_ext as s
     union all
     select 'column defaults', pg_get_expr(d.adbin, d.adrelid) from pg_attrdef as d
     union all

@@ -1,5 +1,5 @@
 -- What of this database a search for people reads: every relation with rows of its own, whoever made it, and of its
--- columns those that can hold an id. Chunks are read through their hypertable, TOAST through its table. Temporary tables
+-- columns those that can hold an id; the catalog's own relations too, as far as this role may read them. Chunks are read through their hypertable, TOAST through its table. Temporary tables
 -- of other sessions can be read by nobody else and end with them.
 select
     c.oid,
@@ -26,6 +26,8 @@ select
             where a.attnum is not null
                 -- Numbers, times and truth values hold no id, nor do lists of them.
                 and coalesce(e.typcategory, t.typcategory) not in ('N', 'D', 'T', 'B')
+                -- Expressions are read as they are written, in catalog_texts.sql.
+                and t.typname not in ('pg_node_tree', 'aclitem', '_aclitem')
                 and t.typname not in ('oid', 'xid', 'cid', 'tid', 'regclass', 'regproc', 'regtype', 'regrole', '"char"')
         ),
         '[]'
@@ -36,7 +38,18 @@ left join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.att
 left join pg_type as t on a.atttypid = t.oid
 left join pg_type as e on t.typelem = e.oid and t.typcategory = 'A'
 where c.relkind in ('r', 'm')
-    and c.oid >= 16384
+    and (
+        c.oid >= 16384
+        or n.nspname = 'pg_catalog'
+        and has_table_privilege(c.oid, 'select')
+        -- Samples of the values of other relations, which are read themselves; large objects, which a rule forbids; and
+        -- what catalog_texts.sql reads, or reads in the form that people write it in.
+        and c.relname not in (
+            'pg_statistic', 'pg_statistic_ext_data', 'pg_largeobject', 'pg_description', 'pg_shdescription',
+            'pg_seclabel', 'pg_class', 'pg_attribute', 'pg_namespace', 'pg_authid', 'pg_database', 'pg_proc', 'pg_enum',
+            'pg_db_role_setting'
+        )
+    )
     and n.nspname !~ '^pg_(toast|temp)'
     and not exists (
         select from _timescaledb_catalog.chunk as k

@@ -1,8 +1,10 @@
 """A canary's id is found in every form that a copy of it can have, and nothing else is one."""
 
+import base64
 import gzip
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -30,6 +32,18 @@ def test_every_form_of_a_canary_has_the_digest_of_its_id(canary: UUID, before: b
         canary.bytes,
     ):
         assert wanted in marks.digests(SALT, before + form + text), form
+
+
+@given(CANARIES, NOISE, NOISE, st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]), st.booleans())
+def test_a_canary_in_base64_is_found_wherever_it_stands_in_what_was_encoded(
+    canary: UUID, before: bytes, after: bytes, encode: Callable[[bytes], bytes], padded: bool
+) -> None:
+    for form in (str(canary).encode(), canary.hex.encode()):
+        encoded = encode(before + form + b"/" + after)
+        content = b"'" + (encoded if padded else encoded.rstrip(b"=")) + b"'"
+        assert marks.digest(SALT, canary.hex) in marks.digests(SALT, content)
+        ending = encode(before + form).rstrip(b"=")
+        assert marks.digest(SALT, canary.hex) in marks.digests(SALT, ending)
 
 
 @given(NOISE)
