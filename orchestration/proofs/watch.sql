@@ -20,11 +20,17 @@ select
             group by u.region
         ) as m
     ) as misplaced,
-    -- Rows written anywhere but in the platform's own records; chunks count for themselves.
+    -- Rows written anywhere but in the platform's own records, chunks counting for themselves, and in the server's other
+    -- databases: tenants' own, and whatever somebody made.
     (
         select coalesce(sum(t.n_tup_ins + t.n_tup_upd + t.n_tup_del), 0)::bigint
         from pg_stat_user_tables as t
         where t.schemaname not in ('platform', '_timescaledb_catalog', '_timescaledb_config', '_timescaledb_cache')
+    )
+    + (
+        select coalesce(sum(d.tup_inserted + d.tup_updated + d.tup_deleted), 0)::bigint
+        from pg_stat_database as d
+        where d.datname <> current_database()
     ) as movement,
     p.proof_id::text as proof_id,
     p.verdict,
@@ -39,7 +45,15 @@ select
                 or (o.value ->> 'rule' = 'eu_data_stays_in_the_eu' and %(cell)s <> 'eu')
         ),
         '{}'
-    ) as proven_misplaced
+    ) as proven_misplaced,
+    coalesce(
+        (
+            select jsonb_agg(o.value ->> 'object')
+            from jsonb_array_elements(p.offenders) as o
+            where o.value ->> 'rule' = 'files_belong_to_a_store'
+        ),
+        '[]'
+    ) as proven_strays
 from (values (1)) as one (row)
 left join lateral (
     select x.*

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from orchestration.cells.regions import CELLS
+from orchestration.cells.stores import stores
 from orchestration.proofs.residency import marks, packed_files
+from orchestration.settings import Settings
 
 # Read and searched at once: bounds the memory, whatever the size of the file.
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -58,6 +61,18 @@ def search_files(home: Path, roots: Iterable[Path], salt: str, *, with_addresses
             if held or named or problem is not None:
                 found.append(FileFound(shown, frozenset(held | named), problem))
     return found
+
+
+def stray_files(settings: Settings) -> list[str]:
+    """Return what lies in the state directory and belongs to no registered store; see :func:`strays`.
+
+    Raises:
+        OSError: a directory cannot be walked.
+    """
+    registered = (store for store in stores() if store.medium == "files")
+    return strays(
+        settings.home, [path for store in registered for cell in CELLS for path in store.paths(cell, settings)]
+    )
 
 
 def strays(home: Path, known: Iterable[Path]) -> list[str]:

@@ -291,13 +291,10 @@ def _redis(search: _Search, registered: tuple[Store, ...]) -> list[Finding]:
 
 
 def _files(search: _Search, registered: tuple[Store, ...]) -> list[Finding]:
-    home = search.settings.home
     found: list[Finding] = []
-    known: list[Path] = []
     for store in registered:
         if store.medium != "files":
             continue
-        known += [path for cell in CELLS for path in store.paths(cell, search.settings)]
         if store.name in SERVER_FILES:
             found.append(Finding(store.name, store.name, "surveyed"))
             continue
@@ -305,7 +302,7 @@ def _files(search: _Search, registered: tuple[Store, ...]) -> list[Finding]:
         found += _guarded([store.name], partial(_held, search, store.name, roots))
         if store.name in ("exports", "backups"):
             found += _guarded([store.name], partial(_misfiled, search, store.name, roots))
-    strays = partial(file_search.strays, home, known)
+    strays = partial(file_search.stray_files, search.settings)
     found += _guarded(["files"], lambda: [Finding("files", each, "stray") for each in strays()])
     return found
 

@@ -10,6 +10,7 @@ import io
 import json
 import lzma
 import shutil
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -32,6 +33,7 @@ from orchestration.proofs.proof import SUITES_DIRECTORY
 from orchestration.proofs.residency import file_search, stores_survey
 from orchestration.proofs.residency.dead_bytes import dead_bytes, describe
 from orchestration.proofs.session import rule_session
+from orchestration.proofs.watch import decide, look
 from orchestration.quality.suite import Suite, load_suite
 from orchestration.settings import Settings
 from orchestration.tenancy.placement import database_name
@@ -375,6 +377,38 @@ def test_whoever_is_sent_the_write_ahead_log_is_named_with_where_from(subject: S
         assert subject.found() == {"connections_are_declared": {sender}}
         assert subject.found("eu") == {}
     assert subject.found() == {}
+
+
+def test_a_stray_file_and_rows_in_another_database_are_noticed_without_a_proof(subject: Subject) -> None:
+    stray = subject.settings.home / "attic"
+    [proof] = subject.world.prove("na", ["geo_residency"])
+    assert proof.verdict == "green"
+    before = look("na", "geo_residency", settings=subject.settings)
+    assert not decide(before, "geo_residency", before.movement).prove
+    stray.write_text("x")
+    try:
+        seen = look("na", "geo_residency", settings=subject.settings)
+        assert decide(seen, "geo_residency", before.movement).reason == "files of no store changed"
+        [proof] = subject.world.prove("na", ["geo_residency"])
+        assert [(each.rule, each.object) for each in proof.offenders] == [("files_belong_to_a_store", "attic")]
+        seen = look("na", "geo_residency", settings=subject.settings)
+        assert not decide(seen, "geo_residency", seen.movement).prove, "it is named already"
+    finally:
+        stray.unlink()
+    seen = look("na", "geo_residency", settings=subject.settings)
+    assert decide(seen, "geo_residency", seen.movement).prove
+    with routing.connect("na", "superuser", database="postgres", settings=subject.settings) as connection:
+        connection.execute("create table public.t as select generate_series(1, 10) as n")
+    try:
+        deadline = time.monotonic() + 30
+        while look("na", "geo_residency", settings=subject.settings).movement == seen.movement:
+            assert time.monotonic() < deadline, "nobody notices rows in a database beside the cell's"
+            time.sleep(0.2)
+    finally:
+        with routing.connect("na", "superuser", database="postgres", settings=subject.settings) as connection:
+            connection.execute("drop table public.t")
+    [proof] = subject.world.prove("na", ["geo_residency"])
+    assert proof.verdict == "green"
 
 
 def test_without_a_survey_nothing_is_proven(subject: Subject) -> None:

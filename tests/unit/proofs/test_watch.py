@@ -17,6 +17,7 @@ PROVEN = Look(
     proven_digest="a",
     age_seconds=30.0,
     proven_misplaced={},
+    proven_strays=(),
 )
 MISPLACED = {"geo.users (region eu)": 2}
 
@@ -55,6 +56,24 @@ def test_the_same_misplaced_people_are_no_new_cause() -> None:
     red = replace(PROVEN, verdict="red", misplaced=MISPLACED, proven_misplaced=dict(MISPLACED))
     assert not decide(red, "geo_residency", 100).prove
     assert decide(replace(red, misplaced={}), "geo_residency", 100).prove
+
+
+def test_files_of_no_store_are_residencys_cause_at_once_and_once() -> None:
+    strayed = replace(PROVEN, strays=["attic"])
+    decision = decide(strayed, "geo_residency", 100)
+    assert (decision.prove, decision.of_residency, decision.reason) == (True, True, "files of no store changed")
+    assert not decide(strayed, "tenant_isolation", 100).prove
+    named = replace(strayed, verdict="red", proven_strays=["attic"])
+    assert not decide(named, "geo_residency", 100).prove
+    assert decide(replace(named, strays=[]), "geo_residency", 100).prove
+    assert decide(replace(named, strays=["attic", "copy"]), "geo_residency", 100).prove
+
+
+def test_more_files_than_a_verdict_names_are_not_proven_again_and_again() -> None:
+    many = [f"copy{n}" for n in range(300)]
+    seen = replace(PROVEN, verdict="red", strays=many, proven_strays=many[:200])
+    assert not decide(seen, "geo_residency", 100).prove
+    assert decide(replace(seen, strays=many[1:]), "geo_residency", 100).prove
 
 
 def test_a_shorter_life_of_verdicts_is_renewed_sooner() -> None:
