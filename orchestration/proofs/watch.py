@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 
 from orchestration.cells import routing
 from orchestration.cells.regions import REGIONS, Cell
+from orchestration.cells.stores import stores
 from orchestration.proofs.proof import UNKNOWN_DIGEST
 from orchestration.proofs.residency.file_search import stray_files
 from orchestration.settings import Settings, get_settings
@@ -80,7 +81,7 @@ def look(cell: Cell, suite: str, *, settings: Settings | None = None) -> Look:
         raise psycopg.DataError(f"cell {cell!r} gave no answer")
     # What cannot be walked is for the proof to say.
     with suppress(OSError):
-        return replace(found, strays=stray_files(settings))
+        return replace(found, strays=stray_files(stores(), settings))
     return found
 
 

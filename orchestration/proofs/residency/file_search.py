@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestration.cells.regions import CELLS
-from orchestration.cells.stores import stores
+from orchestration.cells.stores import Store
 from orchestration.proofs.residency import marks, packed_files
 from orchestration.settings import Settings
 
@@ -63,16 +63,14 @@ def search_files(home: Path, roots: Iterable[Path], salt: str, *, with_addresses
     return found
 
 
-def stray_files(settings: Settings) -> list[str]:
-    """Return what lies in the state directory and belongs to no registered store; see :func:`strays`.
+def stray_files(registered: Iterable[Store], settings: Settings) -> list[str]:
+    """Return what lies in the state directory and belongs to no registered store of files; see :func:`strays`.
 
     Raises:
         OSError: a directory cannot be walked.
     """
-    registered = (store for store in stores() if store.medium == "files")
-    return strays(
-        settings.home, [path for store in registered for cell in CELLS for path in store.paths(cell, settings)]
-    )
+    of_files = (store for store in registered if store.medium == "files")
+    return strays(settings.home, [path for store in of_files for cell in CELLS for path in store.paths(cell, settings)])
 
 
 def strays(home: Path, known: Iterable[Path]) -> list[str]:

@@ -302,7 +302,7 @@ def _files(search: _Search, registered: tuple[Store, ...]) -> list[Finding]:
         found += _guarded([store.name], partial(_held, search, store.name, roots))
         if store.name in ("exports", "backups"):
             found += _guarded([store.name], partial(_misfiled, search, store.name, roots))
-    strays = partial(file_search.stray_files, search.settings)
+    strays = partial(file_search.stray_files, registered, search.settings)
     found += _guarded(["files"], lambda: [Finding("files", each, "stray") for each in strays()])
     return found
 
