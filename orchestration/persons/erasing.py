@@ -430,7 +430,8 @@ def settle_cell(found: Whereabouts, cell: Cell, settings: Settings) -> int:
         CompactionError: somebody does not end.
     """
     for database in found.databases(cell):
-        compaction.await_older_transactions(cell, settings, database=database)
+        if database is not None:
+            compaction.await_older_transactions(cell, settings, database=database)
     return compaction.delete_until_settled(
         lambda: delete_model_rows(found, cell, settings),
         lambda: compaction.await_older_transactions(cell, settings),

@@ -119,7 +119,7 @@ class Session:
     read_only: bool = True
 
 
-def preload() -> threading.Thread:
+def preload() -> None:
     """Begin to import Great Expectations, which :func:`validate` needs, beside what the caller waits for until then."""
 
     def load() -> None:
@@ -127,9 +127,7 @@ def preload() -> threading.Thread:
         with contextlib.suppress(ImportError):
             _import()
 
-    thread = threading.Thread(target=load, name="import of Great Expectations")
-    thread.start()
-    return thread
+    threading.Thread(target=load, name="import of Great Expectations").start()
 
 
 def validate(

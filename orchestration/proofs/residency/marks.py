@@ -37,6 +37,7 @@ _AS_TEXT = re.compile(rb"(?i:" + MARK.encode() + rb")" + _REST)
 _AS_HEX_OF_TEXT = re.compile(rb"(?i:" + MARK.encode().hex().encode() + rb")(?:2d|3[0-9]|[46][1-6]){24,28}")
 # The mark, up to three bytes before it, and the 28 characters after it, with the breaks that some encoders make.
 _AS_BASE64 = re.compile(rb"[0-9A-Za-z+/_-]{0,4}(?:" + "|".join(IN_BASE64).encode() + rb")[0-9A-Za-z+/_\s-]{0,48}")
+_BASE64 = tuple(each.encode() for each in IN_BASE64)
 _BINARY = bytes.fromhex(MARK)
 BINARY_BYTES = 16
 # The shortest form as text, without dashes.
@@ -71,7 +72,7 @@ def identities(content: bytes) -> Iterator[str]:
     if MARK.encode().hex().encode() in content:
         for match in _AS_HEX_OF_TEXT.finditer(content):
             yield bytes.fromhex(match[0].decode()).decode()
-    if any(each.encode() in content for each in IN_BASE64):
+    if any(each in content for each in _BASE64):
         for match in _AS_BASE64.finditer(content):
             for decoded in _decoded(match[0]):
                 for inner in _AS_TEXT.finditer(decoded):
